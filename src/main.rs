@@ -1,0 +1,3 @@
+//! The `loci` command.
+
+fn main() {}
