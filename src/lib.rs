@@ -3,8 +3,10 @@
 //! Read the modules from the words up:
 //!
 //! - [`vocab`]: the words of the specifications.
+//! - [`pipeline`]: joins the stages and schedules them.
 
 pub mod vocab;
+pub mod pipeline;
 
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
