@@ -3,9 +3,11 @@
 //! Read the modules from the words up:
 //!
 //! - [`vocab`]: the words of the specifications.
+//! - [`input`]: the files people write, read strictly.
 //! - [`pipeline`]: joins the stages and schedules them.
 
 pub mod vocab;
+pub mod input;
 pub mod pipeline;
 
 #[cfg(test)]
