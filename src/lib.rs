@@ -4,10 +4,12 @@
 //!
 //! - [`vocab`]: the words of the specifications.
 //! - [`input`]: the files people write, read strictly.
+//! - [`wheel`]: reads a wheel and says what its installation consists of.
 //! - [`pipeline`]: joins the stages and schedules them.
 
 pub mod vocab;
 pub mod input;
+pub mod wheel;
 pub mod pipeline;
 
 #[cfg(test)]

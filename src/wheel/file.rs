@@ -1,0 +1,174 @@
+//! [`WheelFile`]: a wheel's bytes, wherever they stand.
+//!
+//! A wheel is a file of its own, or a window of one: a member of an uncompressed tar or layer is
+//! read in place. Nothing is mapped into memory, for a file that shrinks under a map is a crash.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::vocab::digest::Digest;
+
+/// The bytes of a wheel, read at offsets so that threads may share one; cloning shares the open file.
+#[derive(Debug, Clone)]
+pub struct WheelFile {
+    file: Arc<fs_err::File>,
+    offset: u64,
+    length: u64,
+}
+
+impl WheelFile {
+    /// The whole of the file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is not a regular file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let (file, length) = open_regular(path)?;
+        Ok(Self { file: Arc::new(file), offset: 0, length })
+    }
+
+    /// `length` bytes of the file at `path`, from byte `offset` on.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is not a regular file or ends before the window does.
+    pub fn window(path: &Path, offset: u64, length: u64) -> io::Result<Self> {
+        let (file, whole) = open_regular(path)?;
+        if offset.checked_add(length).is_none_or(|end| end > whole) {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!(
+                    "`{}` ends at byte {whole}, before the {length} bytes at {offset}",
+                    path.display()
+                ),
+            ));
+        }
+        Ok(Self { file: Arc::new(file), offset, length })
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there are no bytes at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The path of the file that holds the bytes, perhaps among others.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// When there are fewer bytes than the buffer takes, or the file cannot be read.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.file.file().read_exact_at(buffer, self.offset + offset)
+    }
+
+    /// A reader over all bytes, with a position of its own.
+    #[must_use]
+    pub fn reader(&self) -> WheelReader {
+        WheelReader { file: self.clone(), position: 0 }
+    }
+
+    /// The SHA-256 of the bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn digest(&self) -> io::Result<Digest> {
+        let (digest, length) = Digest::of_reader(self.reader())?;
+        if length == self.length { Ok(digest) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+fn open_regular(path: &Path) -> io::Result<(fs_err::File, u64)> {
+    let file = fs_err::File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{}` is not a regular file", path.display()),
+        ));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// Reads and seeks in a [`WheelFile`]; what is beyond the wheel's bytes does not exist.
+#[derive(Debug, Clone)]
+pub struct WheelReader {
+    file: WheelFile,
+    position: u64,
+}
+
+impl Read for WheelReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.file.length.saturating_sub(self.position);
+        let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let got = self
+            .file
+            .file
+            .file()
+            .read_at(&mut buffer[..wanted], self.file.offset + self.position)?;
+        self.position += got as u64;
+        Ok(got)
+    }
+}
+
+impl Seek for WheelReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(by) => self.file.length.checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_a_file_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tar");
+        fs_err::write(&path, b"head-wheel-tail").unwrap();
+        let wheel = WheelFile::window(&path, 5, 5).unwrap();
+        assert_eq!((wheel.len(), wheel.path()), (5, path.as_path()));
+        assert_eq!(wheel.digest().unwrap(), Digest::of(b"wheel"));
+        let mut text = String::new();
+        let mut reader = wheel.reader();
+        reader.seek(SeekFrom::End(-3)).unwrap();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "eel");
+        let mut two = [0; 2];
+        wheel.read_at(3, &mut two).unwrap();
+        assert_eq!(&two, b"el");
+        assert!(wheel.read_at(4, &mut two).is_err());
+        assert!(wheel.read_at(u64::MAX, &mut two).is_err());
+        assert!(reader.seek(SeekFrom::Current(-9)).is_err());
+    }
+
+    #[test]
+    fn refuses_windows_past_the_end_and_directories() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("short");
+        fs_err::write(&path, b"1234").unwrap();
+        assert!(WheelFile::window(&path, 0, 4).is_ok());
+        assert!(WheelFile::window(&path, 2, 3).is_err());
+        assert!(WheelFile::window(&path, u64::MAX, 2).is_err());
+        assert!(WheelFile::open(directory.path()).is_err());
+    }
+}

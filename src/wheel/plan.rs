@@ -1,0 +1,268 @@
+//! Planning an installation: where each entry goes, and what is added (PEP 427, "Installing a wheel").
+
+use std::collections::BTreeMap;
+
+use super::archive::{ArchiveEntry, WheelArchive, child};
+use super::entry_points::EntryPoints;
+use super::error::{Fault, WheelError};
+use super::record::{Record, RecordHash, Rows};
+use super::scheme::Scheme;
+use super::scripts::{PLACEHOLDER, launcher, with_interpreter};
+use super::tree::{Content, Facts, InstallOptions, TreeEntry};
+use crate::vocab::digest::Digest;
+use crate::vocab::safe_path::SafePath;
+
+/// What installers write into `.dist-info`; a wheel that brings them along is not believed.
+const INSTALLERS_OWN: [&str; 4] = ["RECORD", "INSTALLER", "REQUESTED", "direct_url.json"];
+
+pub(super) fn plan(
+    archive: &WheelArchive,
+    scheme: &Scheme,
+    options: &InstallOptions<'_>,
+) -> Result<Vec<(TreeEntry, Facts)>, WheelError> {
+    let fail = |fault: Fault| fault.of(archive.filename());
+    // A wheel of a format we do not know must not be installed.
+    archive.wheel_info()?;
+    let record = Record::parse(&archive.record_bytes()?).map_err(fail)?;
+    let points = archive
+        .read_info("entry_points.txt")?
+        .map(|bytes| EntryPoints::parse(&bytes))
+        .transpose()
+        .map_err(fail)?
+        .unwrap_or_default();
+    let mut planner = Planner { archive, scheme, record, points, placed: BTreeMap::new() };
+    planner.place_archive()?;
+    planner.place_launchers().map_err(fail)?;
+    planner.place_installers_own(options).map_err(fail)?;
+    planner.finish().map_err(fail)
+}
+
+struct Planner<'a> {
+    archive: &'a WheelArchive,
+    scheme: &'a Scheme,
+    record: Record,
+    points: EntryPoints,
+    placed: BTreeMap<SafePath, Placed>,
+}
+
+struct Placed {
+    /// What it is in the wheel, for errors.
+    origin: String,
+    mode: u32,
+    content: Content,
+    facts: Facts,
+}
+
+/// Where an entry of the archive goes.
+struct Destination {
+    path: SafePath,
+    is_script: bool,
+}
+
+impl Planner<'_> {
+    fn place_archive(&mut self) -> Result<(), WheelError> {
+        let fail = |fault: Fault| fault.of(self.archive.filename());
+        let archive = self.archive;
+        let mut project = None;
+        for (index, entry) in archive.entries().iter().enumerate() {
+            let Some(destination) = self.destination(entry, &mut project)? else { continue };
+            let name = entry.path.to_string();
+            let placed = if destination.is_script && self.asks_for_python(entry)? {
+                let bytes = archive.read(entry)?;
+                self.facts_of(entry, &bytes).map_err(fail)?;
+                let script = with_interpreter(&bytes, &self.scheme.interpreter()).unwrap_or(bytes);
+                Placed::bytes(name, 0o755, script)
+            } else {
+                let executable = entry.executable || destination.is_script;
+                let facts = match self.record.get(&entry.path) {
+                    Some(RecordHash::Sha256(digest)) => Facts { digest: *digest, size: entry.size },
+                    _ => self.facts_of(entry, &archive.read(entry)?).map_err(fail)?,
+                };
+                let mode = if executable { 0o755 } else { 0o644 };
+                Placed { origin: name, mode, content: Content::Archive(index), facts }
+            };
+            self.place(destination.path, placed).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    /// What is known of the content `bytes`, which must be what RECORD says if it says anything.
+    fn facts_of(&self, entry: &ArchiveEntry, bytes: &[u8]) -> Result<Facts, Fault> {
+        let size = bytes.len() as u64;
+        let Some(hash) = self.record.get(&entry.path) else {
+            return Ok(Facts { digest: Digest::of(bytes), size });
+        };
+        match hash.check(bytes) {
+            Ok(digest) => Ok(Facts { digest, size }),
+            Err(found) => Err(Fault::RecordHash {
+                name: entry.path.to_string(),
+                recorded: hash.text(),
+                found,
+            }),
+        }
+    }
+
+    fn asks_for_python(&self, entry: &ArchiveEntry) -> Result<bool, WheelError> {
+        // Scripts may be large binaries: only the first bytes are inflated to know.
+        Ok(self.archive.read_start(entry, PLACEHOLDER.len() as u64)? == PLACEHOLDER)
+    }
+
+    /// Where `entry` goes; none when it is not installed. `project` is the name headers are kept
+    /// under, read when the first header needs it.
+    fn destination(
+        &self,
+        entry: &ArchiveEntry,
+        project: &mut Option<SafePath>,
+    ) -> Result<Option<Destination>, WheelError> {
+        let fail = |fault: Fault| fault.of(self.archive.filename());
+        let site_packages = self.scheme.site_packages();
+        if let Some(file) = entry.path.strip_prefix(self.archive.dist_info().as_str())
+            && INSTALLERS_OWN.contains(&file.as_str())
+        {
+            return Ok(None);
+        }
+        let spread = entry.path.as_str().split_once('/').filter(|(top, _)| top.ends_with(".data"));
+        let Some((_, below)) = spread else {
+            let path = site_packages.join(&entry.path);
+            return Ok(Some(Destination { path, is_script: false }));
+        };
+        let no_place = || fail(Fault::Data { name: entry.path.to_string() });
+        let (key, rest) = below.split_once('/').ok_or_else(no_place)?;
+        let rest: SafePath = rest.parse().map_err(|source| fail(Fault::Path { source }))?;
+        let path = match key {
+            "purelib" | "platlib" => site_packages.join(&rest),
+            "scripts" if self.points.replaces(rest.file_name()) => return Ok(None),
+            "scripts" => self.scheme.scripts().join(&rest),
+            "data" => rest,
+            "headers" => {
+                if project.is_none() {
+                    let name = self.archive.metadata()?.display_name;
+                    *project = Some(name.parse().map_err(|source| fail(Fault::Path { source }))?);
+                }
+                let project = project.as_ref().expect("the lines above have set it");
+                self.scheme.headers().join(project).join(&rest)
+            }
+            _ => return Err(no_place()),
+        };
+        Ok(Some(Destination { path, is_script: key == "scripts" }))
+    }
+
+    fn place_launchers(&mut self) -> Result<(), Fault> {
+        let interpreter = self.scheme.interpreter();
+        for (name, reference) in self.points.commands(self.scheme.minor()) {
+            let path = child(&self.scheme.scripts(), &name);
+            let script = launcher(&interpreter, &reference);
+            self.place(path, Placed::bytes(format!("entry point {name}"), 0o755, script))?;
+        }
+        Ok(())
+    }
+
+    fn place_installers_own(&mut self, options: &InstallOptions<'_>) -> Result<(), Fault> {
+        let mut own = vec![("INSTALLER", format!("{}\n", options.installer))];
+        if options.requested {
+            own.push(("REQUESTED", String::new()));
+        }
+        if let Some(direct_url) = &options.direct_url {
+            own.push(("direct_url.json", direct_url.to_json()));
+        }
+        for (name, text) in own {
+            let path = child(&self.dist_info(), name);
+            self.place(path, Placed::bytes(name.into(), 0o644, text.into_bytes()))?;
+        }
+        Ok(())
+    }
+
+    /// The installed `.dist-info` directory.
+    fn dist_info(&self) -> SafePath {
+        self.scheme.site_packages().join(self.archive.dist_info())
+    }
+
+    fn place(&mut self, path: SafePath, placed: Placed) -> Result<(), Fault> {
+        // An environment's `lib64` is a link to `lib`; nothing is written through a link.
+        let path = match path.strip_prefix("lib64") {
+            Some(below) => child_of_lib(&below),
+            None => path,
+        };
+        if is_reserved(&path) {
+            return Err(Fault::Reserved { name: placed.origin, path: path.to_string() });
+        }
+        if let Some(first) = self.placed.get(&path) {
+            let (first, second) = (first.origin.clone(), placed.origin);
+            return Err(Fault::Collision { path: path.to_string(), first, second });
+        }
+        self.placed.insert(path, placed);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<(TreeEntry, Facts)>, Fault> {
+        self.refuse_files_as_directories()?;
+        let site_packages = self.scheme.site_packages();
+        let record_path = child(&self.dist_info(), "RECORD");
+        let mut rows = Rows::default();
+        for (path, placed) in &self.placed {
+            rows.push(relative(path, &site_packages), &placed.facts.digest, placed.facts.size);
+        }
+        let record = rows.finish(relative(&record_path, &site_packages), true);
+        let last = (record_path, Placed::bytes("RECORD".into(), 0o644, record));
+        let placed = std::mem::take(&mut self.placed);
+        Ok(placed
+            .into_iter()
+            .chain([last])
+            .map(|(path, Placed { mode, content, facts, .. })| {
+                (TreeEntry { path, mode, content }, facts)
+            })
+            .collect())
+    }
+
+    fn refuse_files_as_directories(&self) -> Result<(), Fault> {
+        for (path, placed) in &self.placed {
+            let mut parent = path.parent();
+            while let Some(directory) = parent {
+                if let Some(file) = self.placed.get(&directory) {
+                    return Err(Fault::Collision {
+                        path: directory.to_string(),
+                        first: file.origin.clone(),
+                        second: placed.origin.clone(),
+                    });
+                }
+                parent = directory.parent();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Placed {
+    fn bytes(origin: String, mode: u32, bytes: Vec<u8>) -> Self {
+        let facts = Facts { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+        Self { origin, mode, content: Content::Bytes(bytes), facts }
+    }
+}
+
+fn child_of_lib(below: &SafePath) -> SafePath {
+    let lib: SafePath = "lib".parse().expect("`lib` is a safe path");
+    lib.join(below)
+}
+
+/// Whether `path` is a part of the environment itself. Commands such as
+/// `python-argcomplete-check-easy-install-script` or `activate-global-python-argcomplete` are not.
+fn is_reserved(path: &SafePath) -> bool {
+    match path.as_str() {
+        "pyvenv.cfg" | "bin" | "lib" | "lib64" => true,
+        text => text.strip_prefix("bin/").is_some_and(|command| {
+            let interpreter = command
+                .strip_prefix("python")
+                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+            let lower = command.to_ascii_lowercase();
+            interpreter || lower == "activate" || lower.starts_with("activate.")
+        }),
+    }
+}
+
+/// `path` as RECORD writes it: relative to the directory that holds `.dist-info`.
+fn relative(path: &SafePath, from: &SafePath) -> String {
+    let common = path.components().zip(from.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().count() - common;
+    let down: Vec<&str> = path.components().skip(common).collect();
+    format!("{}{}", "../".repeat(up), down.join("/"))
+}

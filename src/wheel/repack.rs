@@ -1,0 +1,135 @@
+//! [`repack`]: a wheel's content in reproducible bytes.
+//!
+//! Backends write entries in the order of a directory listing, with the times and modes of files
+//! just made. The same content repacked is the same file: sorted, fixed times and modes, RECORD
+//! rewritten, one compressor at one level.
+
+use std::io::{Seek, Write};
+use std::str::FromStr;
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use super::archive::{WheelArchive, child};
+use super::error::{Fault, WheelError};
+use super::file::WheelFile;
+use super::record::{Record, Rows};
+use crate::vocab::digest::Digest;
+use crate::vocab::wheel_filename::WheelFilename;
+
+/// Seconds since 1970 (UTC) that stand for every time in what is built (`SOURCE_DATE_EPOCH` of
+/// reproducible-builds.org). The default is 1980-01-01, the first day a zip archive can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceDateEpoch(u64);
+
+/// 1980-01-01 and 2107-12-31: what a zip archive can tell.
+const ZIP_TIMES: (u64, u64) = (315_532_800, 4_354_819_198);
+
+impl SourceDateEpoch {
+    /// The seconds since 1970.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.0
+    }
+
+    /// The nearest time a zip archive can tell.
+    fn zip_time(self) -> DateTime {
+        let seconds = self.0.clamp(ZIP_TIMES.0, ZIP_TIMES.1);
+        let (days, time) = (seconds / 86400, seconds % 86400);
+        let (year, month, day) = civil(days);
+        let byte = |value: u64| u8::try_from(value).unwrap_or_default();
+        DateTime::from_date_and_time(
+            u16::try_from(year).unwrap_or(1980),
+            byte(month),
+            byte(day),
+            byte(time / 3600),
+            byte(time / 60 % 60),
+            byte(time % 60),
+        )
+        .unwrap_or_default()
+    }
+}
+
+impl Default for SourceDateEpoch {
+    fn default() -> Self {
+        Self(ZIP_TIMES.0)
+    }
+}
+
+impl FromStr for SourceDateEpoch {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Year, month and day of a day since 1970 in the Gregorian calendar (Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
+const fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + (month <= 2) as u64, month, day)
+}
+
+/// Writes the wheel `file`, called `filename`, to `out`: the same files, `.dist-info` last and RECORD
+/// the very last. Signatures of RECORD are left out, for it is another one now.
+///
+/// # Errors
+/// When the wheel is not one [`WheelArchive::open`] takes, an entry is not what RECORD says, or `out`
+/// cannot be written.
+pub fn repack(
+    file: &WheelFile,
+    filename: &WheelFilename,
+    out: impl Write + Seek,
+    epoch: SourceDateEpoch,
+) -> Result<(), WheelError> {
+    let archive = WheelArchive::open(file.clone(), filename)?;
+    let fail = |fault: Fault| fault.of(filename);
+    let info = archive.dist_info().as_str();
+    let record_path = child(archive.dist_info(), "RECORD");
+    let signatures = ["RECORD.jws", "RECORD.p7s"].map(|name| child(archive.dist_info(), name));
+    let recorded = Record::parse(&archive.record_bytes()?).map_err(fail)?;
+    let mut entries: Vec<_> = archive
+        .entries()
+        .iter()
+        .filter(|entry| entry.path != record_path && !signatures.contains(&entry.path))
+        .collect();
+    entries.sort_by_key(|entry| (entry.path.strip_prefix(info).is_some(), &entry.path));
+
+    let mut zip = ZipWriter::new(out);
+    let time = epoch.zip_time();
+    let mut write = |path: &str, executable: bool, bytes: &[u8]| {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .compression_level(Some(6))
+            .last_modified_time(time)
+            .unix_permissions(if executable { 0o755 } else { 0o644 });
+        zip.start_file(path, options)
+            .map_err(std::io::Error::from)
+            .and_then(|()| zip.write_all(bytes))
+            .map_err(|source| fail(Fault::Write { path: path.into(), source }))
+    };
+    let mut rows = Rows::default();
+    for entry in entries {
+        let bytes = archive.read(entry)?;
+        let digest = match recorded.get(&entry.path) {
+            None => Digest::of(&bytes),
+            Some(hash) => hash.check(&bytes).map_err(|found| {
+                let name = entry.path.to_string();
+                fail(Fault::RecordHash { name, recorded: hash.text(), found })
+            })?,
+        };
+        rows.push(entry.path.as_str(), &digest, entry.size);
+        write(entry.path.as_str(), entry.executable, &bytes)?;
+    }
+    write(record_path.as_str(), false, &rows.finish(record_path.as_str(), false))?;
+    let written = zip.finish().map_err(std::io::Error::from).and_then(|mut out| out.flush());
+    written.map_err(|source| fail(Fault::Write { path: filename.as_str().into(), source }))
+}
