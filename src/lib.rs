@@ -5,11 +5,13 @@
 //! - [`vocab`]: the words of the specifications.
 //! - [`input`]: the files people write, read strictly.
 //! - [`wheel`]: reads a wheel and says what its installation consists of.
+//! - [`store`]: the content-addressed store of all that was obtained.
 //! - [`pipeline`]: joins the stages and schedules them.
 
 pub mod vocab;
 pub mod input;
 pub mod wheel;
+pub mod store;
 pub mod pipeline;
 
 #[cfg(test)]

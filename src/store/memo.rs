@@ -1,0 +1,89 @@
+//! [`Memo`]: small values remembered by digest, each a JSON file.
+//!
+//! A memo is a cache. It is written atomically but not synced: one that a power cut leaves empty, or
+//! that an older loci wrote in another shape, reads as absent, and its value is found out again.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use fs_err as fs;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::vocab::digest::Digest;
+
+use super::error::{StoreError, io_error};
+use super::layout::{canonical_json, temporary_in};
+
+/// Values of one kind, remembered by digest.
+#[derive(Debug, Clone)]
+pub struct Memo {
+    dir: PathBuf,
+    tmp: PathBuf,
+}
+
+impl Memo {
+    pub(crate) fn new(dir: PathBuf, tmp: PathBuf) -> Self {
+        Self { dir, tmp }
+    }
+
+    /// The value remembered under `key`; none when there is none that can be read.
+    #[must_use]
+    pub fn get<T: DeserializeOwned>(&self, key: &Digest) -> Option<T> {
+        serde_json::from_slice(&fs::read(self.path(key)).ok()?).ok()
+    }
+
+    /// Remembers `value` under `key`, in place of what was there.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put(&self, key: &Digest, value: &impl Serialize) -> Result<(), StoreError> {
+        let path = self.path(key);
+        fs::create_dir_all(&self.dir).map_err(io_error("create", &self.dir))?;
+        let mut file = temporary_in(&self.tmp)?;
+        file.write_all(&canonical_json(value)).map_err(io_error("write", &path))?;
+        file.persist(&path).map_err(|error| io_error("write", &path)(error.error))?;
+        Ok(())
+    }
+
+    /// Forgets what is remembered under `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub(crate) fn remove(&self, key: &Digest) -> Result<(), StoreError> {
+        let path = self.path(key);
+        fs::remove_file(&path).map_err(io_error("remove", &path))
+    }
+
+    /// The keys under which something is remembered, in no order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Digest> {
+        fs::read_dir(&self.dir).into_iter().flatten().filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            Digest::from_hex(name.strip_suffix(".json")?).ok()
+        })
+    }
+
+    fn path(&self, key: &Digest) -> PathBuf {
+        self.dir.join(format!("{}.json", key.hex()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let memo = Store::open(dir.path()).unwrap().memo("numbers");
+        let key = Digest::of(b"key");
+        assert_eq!(memo.get::<u32>(&key), None);
+        memo.put(&key, &7).unwrap();
+        assert_eq!(memo.get::<u32>(&key), Some(7));
+        assert_eq!(memo.get::<String>(&key), None);
+        fs::write(memo.path(&key), "").unwrap();
+        assert_eq!(memo.get::<u32>(&key), None);
+        assert_eq!(memo.keys().collect::<Vec<_>>(), [key]);
+    }
+}

@@ -1,0 +1,248 @@
+//! [`Store`]: the content-addressed store everything obtained ends in, and its caches.
+//!
+//! ```text
+//! ROOT
+//!   oci-layout  index.json  blobs/sha256/<hex>    an OCI image layout
+//!   loci/builds/<key>.json                        build key -> wheel digest, log digest, ...
+//!   loci/http/  loci/envs/  loci/tmp/             caches
+//!   loci/damaged/                                 blobs `verify` set aside
+//!   loci/lock                                     the lease
+//! ```
+//!
+//! # Atomicity
+//!
+//! A blob is written to `loci/tmp` while it is hashed, synced, then renamed to the name its bytes
+//! give it, so a blob that exists is whole, whatever killed its writer. Two writers of one blob both
+//! succeed. A name (tag) is written only when all that it names is there and durable. Everything
+//! below `loci/` is a cache: it may be deleted at any time by anyone, and costs only time. A cached
+//! record that cannot be read, or whose blob is gone, counts as absent.
+//!
+//! # Locking
+//!
+//! Many processes may use one store. Each holds a [`Lease`], a shared lock on `loci/lock`, for as
+//! long as it counts on blobs it has seen. Only [`Store::gc`] deletes, and only while it holds that
+//! lock exclusively. Names are changed under a lock of their own (see [`layout`]). All locks are
+//! `flock`, which the kernel drops when their holder dies.
+//!
+//! Nothing here reads the environment or the network, and nothing here knows what an image is.
+
+pub mod layout;
+pub mod blob;
+pub mod names;
+pub mod lease;
+pub mod memo;
+pub mod builds;
+pub mod set;
+pub mod error;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::vocab::digest::Digest;
+
+use blob::BlobWriter;
+use builds::Builds;
+use error::{StoreError, io_error};
+use layout::Layout;
+use lease::Lease;
+use memo::Memo;
+use names::Named;
+
+/// A store on disk. Cheap to clone; clones share nothing but the path, so any thread may use one.
+#[derive(Debug, Clone)]
+pub struct Store {
+    layout: Layout,
+    caches: PathBuf,
+}
+
+impl Store {
+    /// Opens the store at `root`, making it when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::NotALayout`] when `root` holds something else, [`StoreError::Io`].
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let caches = root.join("loci");
+        let layout = Layout::create(root)?.with_tmp(caches.join("tmp"));
+        for folder in ["builds", "http", "envs", "tmp"] {
+            let path = caches.join(folder);
+            fs_err::create_dir_all(&path).map_err(io_error("create", &path))?;
+        }
+        let tag = root.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            // <https://bford.info/cachedir/>: backups leave the directory out.
+            let text = "Signature: 8a477f597d28d172789f06886806bc55\n\
+                        # This directory is a loci store: what it holds can be obtained again.\n";
+            fs_err::write(&tag, text).map_err(io_error("write", &tag))?;
+        }
+        Ok(Self { layout, caches })
+    }
+
+    /// Where the store is when nobody says: `LOCI_STORE`, else `loci` in `XDG_CACHE_HOME` (which
+    /// counts only when absolute, as its specification says), else `.cache/loci` in `HOME`. The values
+    /// are handed in; an empty one counts as unset. None when there is none of them.
+    #[must_use]
+    pub fn default_root(
+        loci_store: Option<&OsStr>,
+        xdg_cache_home: Option<&OsStr>,
+        home: Option<&OsStr>,
+    ) -> Option<PathBuf> {
+        let given = |value: Option<&OsStr>| value.filter(|v| !v.is_empty()).map(PathBuf::from);
+        given(loci_store)
+            .or_else(|| {
+                given(xdg_cache_home).filter(|path| path.is_absolute()).map(|p| p.join("loci"))
+            })
+            .or_else(|| given(home).map(|home| home.join(".cache/loci")))
+    }
+
+    /// The directory the store is in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.layout.root()
+    }
+
+    /// The OCI image layout below the caches.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Holds the store's blobs against deletion until the lease is dropped. Waits while
+    /// [`Store::gc`] runs elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn lease(&self) -> Result<Lease, StoreError> {
+        Lease::shared(&self.caches.join("lock"))
+    }
+
+    /// Whether the blob is there.
+    #[must_use]
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.layout.contains(digest)
+    }
+
+    /// Where the blob is, or would be.
+    #[must_use]
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.layout.path(digest)
+    }
+
+    /// The blob's size in bytes; none when it is not there.
+    #[must_use]
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        self.layout.size(digest)
+    }
+
+    /// The blob's bytes, checked against its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBlob`], [`StoreError::Damaged`], [`StoreError::Io`].
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        self.layout.read(digest)
+    }
+
+    /// Begins a blob whose bytes come piece by piece.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn writer(&self) -> Result<BlobWriter, StoreError> {
+        self.layout.writer()
+    }
+
+    /// Stores `bytes`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        self.layout.put(bytes)
+    }
+
+    /// Stores a copy of the file at `path`; its digest is of what was copied.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put_file(&self, path: &Path) -> Result<Digest, StoreError> {
+        self.layout.put_file(path)
+    }
+
+    /// What the store names, sorted by tag.
+    ///
+    /// # Errors
+    /// [`StoreError::Json`] when `index.json` is not an image index, [`StoreError::Io`].
+    pub fn tags(&self) -> Result<Vec<Named>, StoreError> {
+        self.layout.names()
+    }
+
+    /// The index of what was built.
+    #[must_use]
+    pub fn builds(&self) -> Builds {
+        Builds::of(self.clone())
+    }
+
+    /// Small remembered values of one `kind`, by digest (see [`Memo`]). `kind` is a folder name.
+    #[must_use]
+    pub fn memo(&self, kind: &'static str) -> Memo {
+        Memo::new(self.caches.join(kind), self.tmp_dir())
+    }
+
+    /// Where `index` keeps pages.
+    #[must_use]
+    pub fn http_dir(&self) -> PathBuf {
+        self.caches.join("http")
+    }
+
+    /// Where `build` keeps unpacked build environments.
+    #[must_use]
+    pub fn envs_dir(&self) -> PathBuf {
+        self.caches.join("envs")
+    }
+
+    /// Temporary files, on the same file system as the blobs.
+    #[must_use]
+    pub fn tmp_dir(&self) -> PathBuf {
+        self.caches.join("tmp")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_makes_a_store_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("deep/store");
+        let digest = Store::open(&root).unwrap().put(b"bytes").unwrap();
+        let again = Store::open(&root).unwrap();
+        assert_eq!(again.read(&digest).unwrap(), b"bytes");
+        assert_eq!(
+            fs_err::read_to_string(root.join("oci-layout")).unwrap(),
+            r#"{"imageLayoutVersion":"1.0.0"}"#
+        );
+        for path in ["index.json", "CACHEDIR.TAG", "loci/builds", "loci/http", "loci/envs"] {
+            assert!(root.join(path).exists(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_directory_with_other_things_in_it_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::write(dir.path().join("thesis.txt"), "").unwrap();
+        let error = Store::open(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("is neither empty nor an OCI image layout"), "{error}");
+        assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_default_root_follows_the_environment() {
+        #[track_caller]
+        fn case(values: [&str; 3], root: Option<&str>) {
+            let [store, xdg, home] = values.map(|value| Some(OsStr::new(value)));
+            assert_eq!(Store::default_root(store, xdg, home), root.map(PathBuf::from));
+        }
+        case(["s", "/x", "/h"], Some("s"));
+        case(["", "/x", "/h"], Some("/x/loci"));
+        case(["", "x", "/h"], Some("/h/.cache/loci"));
+        case(["", "", ""], None);
+    }
+}
