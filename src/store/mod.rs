@@ -33,9 +33,12 @@ pub mod lease;
 pub mod memo;
 pub mod builds;
 pub mod set;
+pub mod gc;
+pub mod verify;
 pub mod error;
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::vocab::digest::Digest;
@@ -173,6 +176,29 @@ impl Store {
         self.layout.names()
     }
 
+    /// Every blob with its size in bytes, in no order. Files whose names are no digests are nobody's
+    /// blobs and are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn blobs(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+        let dir = self.layout.blobs_dir();
+        let list = || -> io::Result<Vec<_>> {
+            let mut blobs = Vec::new();
+            for entry in fs_err::read_dir(&dir)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let named = |digest: &Digest| name.to_str() == Some(&digest.hex());
+                let digest = name.to_str().and_then(|name| Digest::from_hex(name).ok());
+                if let Some(digest) = digest.filter(named) {
+                    blobs.push((digest, entry.metadata()?.len()));
+                }
+            }
+            Ok(blobs)
+        };
+        list().map_err(io_error("list", &dir))
+    }
+
     /// The index of what was built.
     #[must_use]
     pub fn builds(&self) -> Builds {
@@ -201,6 +227,10 @@ impl Store {
     #[must_use]
     pub fn tmp_dir(&self) -> PathBuf {
         self.caches.join("tmp")
+    }
+
+    fn damaged_dir(&self) -> PathBuf {
+        self.caches.join("damaged")
     }
 }
 

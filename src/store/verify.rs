@@ -1,0 +1,165 @@
+//! [`Store::verify`]: re-reads every blob and sets aside what is damaged.
+//!
+//! A damaged blob is moved to `loci/damaged/`, so that it counts as absent and the next command that
+//! needs it obtains it again.
+
+use std::io::ErrorKind;
+
+use fs_err as fs;
+use rayon::prelude::*;
+
+use crate::vocab::digest::Digest;
+
+use super::Store;
+use super::error::{StoreError, io_error};
+
+/// What [`Store::verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// The number of blobs read.
+    pub checked: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Blobs whose bytes are not what their names say, sorted; set aside.
+    pub damaged: Vec<DamagedBlob>,
+    /// Names that lead to blobs which are not there, sorted.
+    pub missing: Vec<MissingBlob>,
+}
+
+impl VerifyReport {
+    /// Whether everything is as it should be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.damaged.is_empty() && self.missing.is_empty()
+    }
+}
+
+/// A blob that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DamagedBlob {
+    /// Its name.
+    pub digest: Digest,
+    /// The digest of the bytes it had.
+    pub found: Digest,
+}
+
+/// A blob a set needs and the store doesn't have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MissingBlob {
+    /// The set's name.
+    pub tag: String,
+    /// The blob: the manifest itself, or a wheel of it.
+    pub digest: Digest,
+    /// The wheel's file name; none for the manifest.
+    pub file: Option<String>,
+}
+
+impl Store {
+    /// Reads every blob on all of rayon's threads and sets aside what is damaged. `progress` is told
+    /// the bytes of each blob when it has been read. Other commands may run meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when a blob cannot be read at all; [`StoreError::Json`] when `index.json` can't.
+    pub fn verify(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<VerifyReport, StoreError> {
+        let _lease = self.lease()?;
+        let mut blobs = self.blobs()?;
+        // The largest first, so that no thread is left with one at the end.
+        blobs.sort_by_key(|(digest, size)| (std::cmp::Reverse(*size), *digest));
+        let found = blobs
+            .par_iter()
+            .map(|(digest, size)| {
+                let result = self.check(digest);
+                progress(*size);
+                result
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut damaged: Vec<_> = found.into_iter().flatten().collect();
+        damaged.sort();
+        Ok(VerifyReport {
+            checked: blobs.len(),
+            bytes: blobs.iter().map(|(_, size)| size).sum(),
+            damaged,
+            missing: self.missing()?,
+        })
+    }
+
+    /// Reads one blob; says what it was when it had to be set aside.
+    fn check(&self, digest: &Digest) -> Result<Option<DamagedBlob>, StoreError> {
+        let path = self.path(digest);
+        let found =
+            fs::File::open(&path).and_then(Digest::of_reader).map_err(io_error("read", &path))?.0;
+        if found == *digest {
+            return Ok(None);
+        }
+        let aside = self.damaged_dir();
+        fs::create_dir_all(&aside).map_err(io_error("create", &aside))?;
+        match fs::rename(&path, aside.join(digest.hex())) {
+            // Another command was first, in verifying or in mending it.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => result.map_err(io_error("set aside", &path))?,
+        }
+        Ok(Some(DamagedBlob { digest: *digest, found }))
+    }
+
+    fn missing(&self) -> Result<Vec<MissingBlob>, StoreError> {
+        let mut missing = Vec::new();
+        for named in self.tags()? {
+            let (Some(digest), Some(tag)) = (named.digest(), named.tag) else { continue };
+            if !self.contains(&digest) {
+                missing.push(MissingBlob { tag, digest, file: None });
+                continue;
+            }
+            // What is no set of wheels leads to nothing that was obtained.
+            let Ok(set) =
+                tag.parse().map_err(|_| ()).and_then(|t| self.load_set(&t).map_err(|_| ()))
+            else {
+                continue;
+            };
+            missing.extend(set.wheels.into_iter().filter_map(|wheel| {
+                (!self.contains(&wheel.digest)).then(|| MissingBlob {
+                    tag: tag.clone(),
+                    digest: wheel.digest,
+                    file: Some(wheel.filename.to_string()),
+                })
+            }));
+        }
+        missing.sort();
+        Ok(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::names::Tag;
+    use super::super::set::{Origin, SetWheel, WheelSet};
+    use super::*;
+
+    #[test]
+    fn damage_is_set_aside_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = store.put(b"wheel").unwrap();
+        let filename: crate::vocab::wheel_filename::WheelFilename =
+            "six-1-py3-none-any.whl".parse().unwrap();
+        let origin = Origin::Imported { from: "test".into() };
+        let wheels = vec![SetWheel { filename: filename.clone(), digest, size: 5, origin }];
+        store.save_set(&Tag::default(), &WheelSet { wheels, ..WheelSet::default() }).unwrap();
+        let read = AtomicU64::new(0);
+        let report = store.verify(&|bytes| _ = read.fetch_add(bytes, Ordering::Relaxed)).unwrap();
+        assert!(report.is_clean());
+        assert_eq!((report.checked, report.bytes), (4, read.into_inner()));
+
+        fs::write(store.path(&digest), b"wheeL").unwrap();
+        let report = store.verify(&|_| {}).unwrap();
+        assert_eq!(report.damaged, [DamagedBlob { digest, found: Digest::of(b"wheeL") }]);
+        let file = Some(filename.to_string());
+        assert_eq!(report.missing, [MissingBlob { tag: "latest".into(), digest, file }]);
+        assert!(!store.contains(&digest));
+        assert!(store.root().join("loci/damaged").join(digest.hex()).exists());
+
+        store.put(b"wheel").unwrap();
+        assert!(store.verify(&|_| {}).unwrap().is_clean());
+    }
+}
