@@ -180,7 +180,7 @@ mod tests {
         store.save_set(&Tag::default(), &set).unwrap();
 
         // Kept: the wheel, its log, the manifest, the empty config, and the two (empty) texts as one.
-        let expected = GcReport { removed: 2, bytes: 4 + 28, kept: 5, builds: 1, leftovers: 1 };
+        let expected = GcReport { removed: 2, bytes: 4 + 30, kept: 5, builds: 1, leftovers: 1 };
         assert_eq!(store.gc(true).unwrap(), expected);
         assert!(store.contains(&gone.digest));
         assert_eq!(store.gc(false).unwrap(), expected);
