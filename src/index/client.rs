@@ -1,0 +1,467 @@
+//! [`Client`]: HTTP as the index needs it: retries, logins, certificates, proxies. It knows nothing
+//! of pages; a text or a response is what it gives.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
+};
+use reqwest::{Response, StatusCode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use url::Url;
+
+use super::credentials::{Credentials, Netrc};
+use super::error::{IndexError, Shown};
+
+/// How to speak to servers.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// The longest silence between two parts of an answer.
+    pub timeout: Duration,
+    /// The longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// How often a request is repeated after the first try.
+    pub retries: u32,
+    /// The wait before the first repetition; it doubles each time.
+    pub first_wait: Duration,
+    /// Certificates in PEM to trust instead of the system's (which obey SSL_CERT_FILE and
+    /// SSL_CERT_DIR).
+    pub ca_bundle: Option<PathBuf>,
+    /// Hosts (`name` or `name:port`) whose certificates are not checked.
+    pub trusted_hosts: Vec<String>,
+    /// A proxy for everything that no_proxy does not except; without it, http_proxy and the like.
+    pub proxy: Option<String>,
+    /// A netrc file, which need not exist.
+    pub netrc: Option<PathBuf>,
+    /// The User-Agent.
+    pub user_agent: String,
+}
+
+impl Default for ClientSettings {
+    /// The values pip has, where pip has them.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(15),
+            connect_timeout: Duration::from_secs(10),
+            retries: 5,
+            first_wait: Duration::from_millis(250),
+            ca_bundle: None,
+            trusted_hosts: Vec::new(),
+            proxy: None,
+            netrc: None,
+            user_agent: concat!("loci/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// Waits no longer than this on our own account.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// Waits no longer than this when a server asks for it.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// An HTTP client; clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    checked: Pair,
+    unchecked: Option<Pair>,
+    credentials: Credentials,
+    settings: ClientSettings,
+}
+
+/// Texts may be compressed on the way; files are hashed as they are, so they may not.
+#[derive(Debug)]
+struct Pair {
+    texts: reqwest::Client,
+    files: reqwest::Client,
+}
+
+/// A text and what its server says of it.
+#[derive(Debug, Clone)]
+pub struct Text {
+    /// The body; empty when [`Text::status`] is not a success.
+    pub text: String,
+    /// 200; 304 when the validators hold; 404 or 410 when there is nothing.
+    pub status: StatusCode,
+    /// The address after redirects, against which relative ones are read.
+    pub url: Url,
+    /// The Content-Type, in lower case and without parameters.
+    pub content_type: String,
+    /// What tells this version of the text from others.
+    pub validators: Validators,
+    /// For how many seconds the server lets us believe it; none when it does not say.
+    pub max_age: Option<u64>,
+}
+
+/// What a conditional request is made of (RFC 9110, "Validator Fields").
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Validators {
+    /// The ETag.
+    pub etag: Option<String>,
+    /// The Last-Modified.
+    pub last_modified: Option<String>,
+}
+
+/// One try that failed.
+enum Failure {
+    Final(IndexError),
+    Again(IndexError, Option<Duration>),
+}
+
+impl Client {
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// [`IndexError`] when the certificates, the netrc file or the proxy cannot be used.
+    pub fn new(settings: ClientSettings) -> Result<Self, IndexError> {
+        let roots = Arc::new(roots(&settings)?);
+        let unchecked = match settings.trusted_hosts.is_empty() {
+            true => None,
+            false => Some(Pair::new(&settings, None)?),
+        };
+        let netrc = match &settings.netrc {
+            Some(path) => Netrc::read(path)
+                .map_err(|source| IndexError::Local { path: path.clone(), source })?,
+            None => Netrc::default(),
+        };
+        let checked = Pair::new(&settings, Some(&roots))?;
+        let credentials = Credentials::new(netrc);
+        Ok(Self(Arc::new(Inner { checked, unchecked, credentials, settings })))
+    }
+
+    /// The address without the login in it, which is remembered for that server.
+    #[must_use]
+    pub(super) fn strip(&self, url: &Url) -> Url {
+        self.0.credentials.strip(url)
+    }
+
+    /// Reads a text from `http:`, `https:` or `file:`, of any content type.
+    ///
+    /// # Errors
+    /// [`IndexError`], also when there is nothing at that address.
+    pub async fn text(&self, url: &Url) -> Result<Text, IndexError> {
+        let text = self.text_if(url, "*/*", &Validators::default()).await?;
+        if text.status.is_success() {
+            return Ok(text);
+        }
+        Err(IndexError::Status { url: Shown::new(url), status: text.status })
+    }
+
+    /// Reads a text unless it is what `validators` name; "there is none" is an answer.
+    pub(super) async fn text_if(
+        &self,
+        url: &Url,
+        accept: &'static str,
+        validators: &Validators,
+    ) -> Result<Text, IndexError> {
+        if url.scheme() == "file" {
+            return local_text(url);
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        for (name, value) in
+            [(IF_NONE_MATCH, &validators.etag), (IF_MODIFIED_SINCE, &validators.last_modified)]
+        {
+            if let Some(value) = value.as_deref().and_then(|v| HeaderValue::from_str(v).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        let mut retries = self.retries();
+        loop {
+            match self.try_text(url, &headers).await {
+                Ok(text) => return Ok(text),
+                Err(failure) => retries.pause(failure).await?,
+            }
+        }
+    }
+
+    async fn try_text(&self, url: &Url, headers: &HeaderMap) -> Result<Text, Failure> {
+        let response = self.try_get(url, headers, |pair| &pair.texts).await?;
+        let status = response.status();
+        if !status.is_success()
+            && !matches!(
+                status,
+                StatusCode::NOT_MODIFIED | StatusCode::NOT_FOUND | StatusCode::GONE
+            )
+        {
+            return Err(Failure::Final(IndexError::Status { url: Shown::new(url), status }));
+        }
+        let header = |name| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let content_type = header(CONTENT_TYPE).unwrap_or_default();
+        let content_type = content_type.split(';').next().unwrap_or_default();
+        let mut text = Text {
+            text: String::new(),
+            status,
+            url: response.url().clone(),
+            content_type: content_type.trim().to_ascii_lowercase(),
+            validators: Validators { etag: header(ETAG), last_modified: header(LAST_MODIFIED) },
+            max_age: header(CACHE_CONTROL).and_then(|value| max_age(&value)),
+        };
+        if status.is_success() {
+            let bytes = response.bytes().await.map_err(|error| network(url, error))?;
+            text.text = String::from_utf8(bytes.into()).map_err(|_| {
+                Failure::Final(IndexError::Encoding { url: Shown::new(url) })
+            })?;
+        }
+        Ok(text)
+    }
+
+    /// Asks for a file as it is; the answer may have any status that a repetition does not help.
+    pub(super) async fn file(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response, IndexError> {
+        let mut retries = self.retries();
+        loop {
+            match self.try_get(url, headers, |pair| &pair.files).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => retries.pause(failure).await?,
+            }
+        }
+    }
+
+    /// One request. Statuses that may be better next time are failures; all others are answers.
+    async fn try_get(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        of: impl Fn(&Pair) -> &reqwest::Client,
+    ) -> Result<Response, Failure> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Failure::Final(IndexError::Scheme { url: Shown::new(url) }));
+        }
+        let pair = match &self.0.unchecked {
+            Some(pair) if self.is_trusted(url) => pair,
+            _ => &self.0.checked,
+        };
+        // The login goes into a header of our own; the address must not repeat it.
+        let login = self.0.credentials.login(url);
+        let mut bare = url.clone();
+        let _ = bare.set_username("");
+        let _ = bare.set_password(None);
+        let mut request = of(pair).get(bare).headers(headers.clone());
+        if let Some(login) = login {
+            request = request.basic_auth(login.name, login.password);
+        }
+        let response = request.send().await.map_err(|error| network(url, error))?;
+        let status = response.status();
+        let may_pass = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
+            || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+        if may_pass {
+            let error = IndexError::Status { url: Shown::new(url), status };
+            return Err(Failure::Again(error, retry_after(response.headers())));
+        }
+        Ok(response)
+    }
+
+    fn is_trusted(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}"));
+        self.0
+            .settings
+            .trusted_hosts
+            .iter()
+            .any(|trusted| trusted == host || Some(trusted) == with_port.as_ref())
+    }
+
+    /// A fresh count of retries.
+    pub(super) fn retries(&self) -> Retries {
+        Retries { left: self.0.settings.retries, wait: self.0.settings.first_wait }
+    }
+}
+
+/// How often one may still try, and how long to wait before.
+pub(super) struct Retries {
+    left: u32,
+    wait: Duration,
+}
+
+impl Retries {
+    async fn pause(&mut self, failure: Failure) -> Result<(), IndexError> {
+        match failure {
+            Failure::Final(error) => Err(error),
+            Failure::Again(error, after) => self.again(error, after).await,
+        }
+    }
+
+    /// Waits before the next try; gives the error back when there is none left.
+    pub(super) async fn again(
+        &mut self,
+        error: IndexError,
+        after: Option<Duration>,
+    ) -> Result<(), IndexError> {
+        if self.left == 0 {
+            return Err(error);
+        }
+        self.left -= 1;
+        tokio::time::sleep(after.unwrap_or(self.wait)).await;
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        Ok(())
+    }
+}
+
+impl Pair {
+    /// Without roots, no certificate is checked.
+    fn new(
+        settings: &ClientSettings,
+        roots: Option<&Arc<rustls::RootCertStore>>,
+    ) -> Result<Self, IndexError> {
+        Ok(Self {
+            texts: builder(settings, roots)?.build().map_err(IndexError::Setup)?,
+            files: builder(settings, roots)?.no_gzip().build().map_err(IndexError::Setup)?,
+        })
+    }
+}
+
+fn builder(
+    settings: &ClientSettings,
+    roots: Option<&Arc<rustls::RootCertStore>>,
+) -> Result<reqwest::ClientBuilder, IndexError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(&settings.user_agent)
+        .connect_timeout(settings.connect_timeout)
+        .read_timeout(settings.timeout)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .tcp_nodelay(true);
+    // One process-wide provider serves what reqwest itself sets up; losing the race is fine.
+    let provider = rustls::crypto::ring::default_provider();
+    let _ = provider.install_default();
+    builder = match roots {
+        Some(roots) => {
+            let mut tls = rustls::ClientConfig::builder()
+                .with_root_certificates(Arc::clone(roots))
+                .with_no_client_auth();
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            builder.tls_backend_preconfigured(tls)
+        }
+        None => builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true),
+    };
+    if let Some(proxy) = &settings.proxy {
+        let with_scheme =
+            if proxy.contains("://") { proxy.clone() } else { format!("http://{proxy}") };
+        let refuse = || IndexError::Proxy {
+            proxy: match Url::parse(&with_scheme) {
+                Ok(url) => Shown::new(&url).to_string(),
+                Err(_) => "****".into(),
+            },
+        };
+        let all = reqwest::Proxy::all(&with_scheme).map_err(|_| refuse())?;
+        builder = builder.proxy(all.no_proxy(reqwest::NoProxy::from_env()));
+    }
+    Ok(builder)
+}
+
+/// Windows of HTTP/2: what may be on its way to us unread, in bytes. Indexes serve wheels over one
+/// connection, and the protocol's own 64 KiB would make each wait for the last part's receipt.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
+fn roots(settings: &ClientSettings) -> Result<rustls::RootCertStore, IndexError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let certificates = match &settings.ca_bundle {
+        Some(path) => {
+            let fail = |source| IndexError::Certificates { path: path.clone(), source };
+            let pem = fs_err::read(path).map_err(fail)?;
+            CertificateDer::pem_slice_iter(&pem)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| fail(io::Error::new(io::ErrorKind::InvalidData, error.to_string())))?
+        }
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    // Systems carry certificates that rustls has no use for; the others are enough.
+    let (taken, _) = roots.add_parsable_certificates(certificates);
+    match (&settings.ca_bundle, taken) {
+        (Some(path), 0) => Err(IndexError::Certificates {
+            path: path.clone(),
+            source: io::Error::new(io::ErrorKind::InvalidData, "it holds no certificate"),
+        }),
+        // A network without TLS needs no roots; a server with it will be refused by its certificate.
+        _ => Ok(roots),
+    }
+}
+
+/// Whether another try may help; the address is taken out of the error, for it may hold a login.
+fn network(url: &Url, error: reqwest::Error) -> Failure {
+    let is_hopeless = error.is_builder() || error.is_redirect() || is_tls(&error);
+    let error = IndexError::Network { url: Shown::new(url), source: error.without_url() };
+    if is_hopeless { Failure::Final(error) } else { Failure::Again(error, None) }
+}
+
+/// The server's answer was understood and refused: an unknown certificate stays unknown.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let tls = match inner.downcast_ref::<io::Error>() {
+            // An io::Error hides what it wraps from `source`.
+            Some(io) => io.get_ref().and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()),
+            None => inner.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// The wait a server asks for: seconds, or a date (RFC 9110, "Retry-After").
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            date.duration_since(SystemTime::now()).unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+/// The lifetime in a Cache-Control; 0 when it must be asked for each time (RFC 9111).
+fn max_age(value: &str) -> Option<u64> {
+    let directives = || value.split(',').map(|part| part.trim().to_ascii_lowercase());
+    if directives().any(|part| matches!(part.as_str(), "no-store" | "no-cache")) {
+        return Some(0);
+    }
+    directives().find_map(|part| part.strip_prefix("max-age=")?.trim_matches('"').parse().ok())
+}
+
+/// Reads a file, or the `index.html` of a directory.
+fn local_text(url: &Url) -> Result<Text, IndexError> {
+    let mut path =
+        url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(url) })?;
+    let mut at = url.clone();
+    if path.is_dir() {
+        path.push("index.html");
+        at = Url::from_directory_path(path.parent().unwrap_or(&path)).unwrap_or(at);
+    }
+    let (status, bytes) = match fs_err::read(&path) {
+        Ok(bytes) => (StatusCode::OK, bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            (StatusCode::NOT_FOUND, Vec::new())
+        }
+        Err(source) => return Err(IndexError::Local { path, source }),
+    };
+    let is_html = path.extension().is_some_and(|end| end == "html" || end == "htm");
+    Ok(Text {
+        text: String::from_utf8(bytes)
+            .map_err(|_| IndexError::Encoding { url: Shown::new(url) })?,
+        status,
+        url: at,
+        content_type: if is_html { "text/html".into() } else { String::new() },
+        validators: Validators::default(),
+        max_age: Some(0),
+    })
+}
