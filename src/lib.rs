@@ -7,12 +7,14 @@
 //! - [`wheel`]: reads a wheel and says what its installation consists of.
 //! - [`store`]: the content-addressed store of all that was obtained.
 //! - [`pipeline`]: joins the stages and schedules them.
+//! - [`report`]: draws what the pipeline says, for people.
 
 pub mod vocab;
 pub mod input;
 pub mod wheel;
 pub mod store;
 pub mod pipeline;
+pub mod report;
 
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
