@@ -6,6 +6,7 @@
 //! - [`input`]: the files people write, read strictly.
 //! - [`wheel`]: reads a wheel and says what its installation consists of.
 //! - [`store`]: the content-addressed store of all that was obtained.
+//! - [`resolve`]: finds versions that go together, explains when none do, and locks them.
 //! - [`pipeline`]: joins the stages and schedules them.
 //! - [`report`]: draws what the pipeline says, for people.
 
@@ -13,6 +14,7 @@ pub mod vocab;
 pub mod input;
 pub mod wheel;
 pub mod store;
+pub mod resolve;
 pub mod pipeline;
 pub mod report;
 
