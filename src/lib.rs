@@ -7,6 +7,7 @@
 //! - [`wheel`]: reads a wheel and says what its installation consists of.
 //! - [`store`]: the content-addressed store of all that was obtained.
 //! - [`resolve`]: finds versions that go together, explains when none do, and locks them.
+//! - [`build`]: source archives become wheels (PEP 517).
 //! - [`pipeline`]: joins the stages and schedules them.
 //! - [`report`]: draws what the pipeline says, for people.
 
@@ -15,6 +16,7 @@ pub mod input;
 pub mod wheel;
 pub mod store;
 pub mod resolve;
+pub mod build;
 pub mod pipeline;
 pub mod report;
 
