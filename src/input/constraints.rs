@@ -325,7 +325,13 @@ mod tests {
              c===3\nc<3\nd===1\ngit+https://h/d#egg=d\ne @ https://h/e\ne @ https://h/f\n",
         )
         .unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r"
+        `a` has two constraints that contradict each other: uc.txt:1: a===1.0, and uc.txt:2: A===1.0.0
+        `b` has two constraints that contradict each other: uc.txt:3: b===1, and uc.txt:4: b===2;python_version>='3.10'
+        `c` has two constraints that contradict each other: uc.txt:6: c===3, and uc.txt:7: c<3
+        `d` has two constraints that contradict each other: uc.txt:8: d===1, and uc.txt:9: git+https://h/d#egg=d
+        `e` has two constraints that contradict each other: uc.txt:10: e @ https://h/e, and uc.txt:11: e @ https://h/f
+        ");
     }
 
     #[test]
@@ -335,7 +341,11 @@ mod tests {
              foo[bar]===1.0\nbare\n",
         )
         .unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r"
+        uc.txt:2: unexpected character ',', expected 'and', 'or' or end of input: coverage===4.0;python_version>='3.9',<=3.10
+        uc.txt:4: the option `-r` is not supported in this place: -r other.txt
+        uc.txt:5: a constraint cannot have extras: foo[bar]===1.0
+        ");
     }
 
     #[test]

@@ -81,29 +81,9 @@ pub struct Place {
     pub text: String,
 }
 
-impl Place {
-    /// The text as it is shown in messages.
-    fn shown(&self) -> String {
-        let text = redact(&self.text);
-        let mut shown = String::new();
-        for (count, c) in text.chars().enumerate() {
-            if count == SHOWN {
-                shown.push('…');
-                break;
-            }
-            if c.is_control() {
-                shown.extend(c.escape_default());
-            } else {
-                shown.push(c);
-            }
-        }
-        shown
-    }
-}
-
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.origin, self.line, self.shown())
+        write!(f, "{}:{}: {}", self.origin, self.line, shown(&self.text))
     }
 }
 
@@ -119,8 +99,26 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { origin, line, .. } = &self.place;
-        write!(f, "{origin}:{line}: {}: {}", self.reason, self.place.shown())
+        write!(f, "{origin}:{line}: {}: {}", self.reason, shown(&self.place.text))
     }
+}
+
+/// `text` as it is shown in messages: without credentials, with control characters escaped, and cut
+/// when it is very long.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (count, c) in redact(text).chars().enumerate() {
+        if count == SHOWN {
+            shown.push('…');
+            break;
+        }
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Replaces the `user:password@` of every URL in `text` by `****@`.

@@ -49,6 +49,7 @@ impl Entry {
 
 /// The requirement in `text` and its name as written, or the reason why there is none.
 fn read(text: &str) -> Result<(Requirement, String), String> {
+    let text = text.trim();
     if let Some(option) = text.split_whitespace().find(|word| word.starts_with('-')) {
         return Err(format!("the option `{}` is not supported in this place", option_name(option)));
     }
@@ -56,11 +57,12 @@ fn read(text: &str) -> Result<(Requirement, String), String> {
         return Err("environment variables are not expanded".into());
     }
     if is_url(text) {
-        return read_url(text);
+        return check(text).and_then(|()| read_url(text));
     }
     if text.starts_with(['.', '/', '~']) {
         return Err("a path is not a requirement".into());
     }
+    check(text)?;
     let mut ignored = None;
     let mut reporter = |kind, message: String| {
         if !matches!(kind, MarkerWarningKind::DeprecatedMarkerName) {
@@ -74,10 +76,36 @@ fn read(text: &str) -> Result<(Requirement, String), String> {
     if let Some(message) = ignored {
         return Err(worded(&message));
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'))
-        .unwrap_or(text.len());
-    Ok((requirement, text[..end].to_owned()))
+    Ok((requirement, text[..name_end(text)].to_owned()))
+}
+
+/// Refuses the texts that make `pep508_rs` panic (0.9.2) or recurse without end: names and extras that
+/// end in punctuation, words of a marker that are not ASCII, parentheses without number.
+fn check(text: &str) -> Result<(), String> {
+    if let Some(other) = text.chars().find(|c| !c.is_ascii()) {
+        return Err(format!("`{other}` has no place in a requirement"));
+    }
+    if text.matches('(').count() > 32 {
+        return Err("there are more than 32 parentheses".into());
+    }
+    let (name, rest) = text.split_at(name_end(text));
+    let extras = rest.trim_start().strip_prefix('[').unwrap_or_default();
+    let extras = extras.split(']').next().unwrap_or_default();
+    let mut names = extras.split(|c| !in_name(c)).chain([name]);
+    match names.find(|name| name.ends_with(['-', '_', '.'])) {
+        Some(name) => Err(format!("the name `{name}` does not end in a letter or a digit")),
+        None => Ok(()),
+    }
+}
+
+/// Where the name at the start of `text` ends.
+fn name_end(text: &str) -> usize {
+    text.find(|c| !in_name(c)).unwrap_or(text.len())
+}
+
+/// Whether names may contain the character (PEP 508, "Names").
+fn in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
 /// `-r` of `-rfile`, `--hash` of `--hash=sha256:…`.
@@ -213,12 +241,37 @@ mod tests {
             "https://h/x#egg=a b",
             "./foo",
             "foo[===1",
-            "ж",
+            "foo-[bar]",
+            "foo[bar,baz-.]",
+            "foo; os_name == 'é' é",
         ]
         .into_iter()
         .map(|text| parse(text).unwrap_err().to_string())
         .collect();
-        insta::assert_snapshot!(faults.join("\n"), @"");
+        insta::assert_snapshot!(faults.join("\n"), @r#"
+        x.txt:7: unexpected character ',', expected 'and', 'or' or end of input: coverage===4.0;python_version>='3.9',<=3.10
+        x.txt:7: expected PEP 440 version to compare with python_version, found three: expected version to start with a number, but no leading ASCII digits were found: coverage===4.0;python_version>'three'
+        x.txt:7: comparing two quoted strings with each other doesn't make sense: 'a' == 'b': coverage===4.0;'a'=='b'
+        x.txt:7: unexpected end of version specifier, expected version: coverage===
+        x.txt:7: expected version to start with a number, but no leading ASCII digits were found: coverage===x.y
+        x.txt:7: no such comparison operator "=", must be one of ~= == != <= >= < > ===: coverage=1.0
+        x.txt:7: expected one of `@`, `(`, `<`, `=`, `>`, `~`, `!`, `;`, found `1`: coverage 1.0
+        x.txt:7: expected one of `@`, `(`, `<`, `=`, `>`, `~`, `!`, `;`, found `a`: not a requirement
+        x.txt:7: expected package name starting with an alphanumeric character, found `=`: ===1.0
+        x.txt:7: the option `-r` is not supported in this place: -rother.txt
+        x.txt:7: the option `-e` is not supported in this place: -e git+https://h/x#egg=x
+        x.txt:7: the option `--index-url` is not supported in this place: --index-url=https://h
+        x.txt:7: the option `--hash` is not supported in this place: foo==1.0 --hash=sha256:abc
+        x.txt:7: environment variables are not expanded: foo @ https://****@h/x
+        x.txt:7: the URL does not say what it is with `#egg=NAME`: https://****@h/x
+        x.txt:7: `` is not a valid project name: https://h/x#egg=
+        x.txt:7: a URL must not contain white space: https://h/x#egg=a b
+        x.txt:7: a path is not a requirement: ./foo
+        x.txt:7: expected an alphanumeric character starting the extra name, found `=`: foo[===1
+        x.txt:7: the name `foo-` does not end in a letter or a digit: foo-[bar]
+        x.txt:7: the name `baz-.` does not end in a letter or a digit: foo[bar,baz-.]
+        x.txt:7: `é` has no place in a requirement: foo; os_name == 'é' é
+        "#);
     }
 
     proptest! {
@@ -229,7 +282,7 @@ mod tests {
 
         #[test]
         fn no_almost_requirement_panics(
-            text in "[aA1._-]{0,3}(\\[|\\]|=|<|~|!|,|@|;| |é|'|[(]|[)]|1[.]0|[*]|and|extra|python_version|in){0,12}"
+            text in "[aA1._-]{0,3}(\\[|\\]|=|<|~|!|,|@|;| |é|'|[(]|[)]|[(]{40}|a-|1[.]0|[*]|and|extra|python_version|in){0,12}"
         ) {
             let _ = parse(&text).map_err(|fault| fault.to_string());
         }

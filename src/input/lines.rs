@@ -79,9 +79,10 @@ mod tests {
 
     #[test]
     fn a_page_is_named_as_such() {
-        for text in ["<!DOCTYPE html>\n<html>", "\n  <html lang=en>", "<?xml version='1.0'?>"] {
-            let error = logical_lines(&Document::new("https://u:p@host/c", text)).unwrap_err();
-            insta::assert_snapshot!(error, @"`https://****@host/c` is an HTML page, not a list of requirements");
+        let error = |text| logical_lines(&Document::new("https://u:p@host/c", text)).unwrap_err();
+        insta::assert_snapshot!(error("<!DOCTYPE html>\n<html>"), @"`https://****@host/c` is an HTML page, not a list of requirements");
+        for text in ["\n  <html lang=en>", "<?xml version='1.0'?>"] {
+            assert!(matches!(error(text), InputError::Html { .. }), "{text}");
         }
     }
 }

@@ -68,7 +68,7 @@ mod tests {
             "oslo.config<8.0.0;python_version<'3.6'\noslo.config!=4.3.0;python_version>='3.6'\n\
              foo>=1.0,!=2.0  # MIT\nbar!=1  # MIT\nbaz\n",
         );
-        insta::assert_snapshot!(lint(&pins, &requirements, "3.11.7").join("\n"), @"");
+        insta::assert_snapshot!(lint(&pins, &requirements, "3.11.7").join("\n"), @"the pin uc.txt:3: bar===1 is excluded by gr.txt:4: bar!=1");
     }
 
     #[test]

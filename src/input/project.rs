@@ -11,7 +11,7 @@ use url::Url;
 use crate::vocab::requirement::{PackageName, package_name};
 use crate::vocab::sdist_filename::SdistFormat;
 
-use super::document::redact;
+use super::document::{redact, shown};
 use super::error::InputError;
 
 /// Where projects live whose source is not said, each under its name.
@@ -65,7 +65,7 @@ impl ProjectSource {
     pub fn parse(text: &str, reference: Option<&str>) -> Result<Self, InputError> {
         let text = text.trim();
         read(text, reference.map(str::trim).filter(|reference| !reference.is_empty()))
-            .map_err(|reason| InputError::Source { text: redact(text).into_owned(), reason })
+            .map_err(|reason| InputError::Source { text: shown(text), reason })
     }
 }
 
@@ -177,7 +177,7 @@ fn is_archive(path: &str) -> bool {
 /// # Errors
 /// [`InputError::Project`] when `project` is not a valid name.
 pub fn distribution_of(project: &str) -> Result<PackageName, InputError> {
-    let refused = || InputError::Project { text: project.to_owned() };
+    let refused = || InputError::Project { text: shown(project) };
     let name = package_name(project).ok_or_else(refused)?;
     let found = DISTRIBUTIONS.iter().find(|(repository, _)| *repository == name.as_ref());
     match found {
@@ -222,7 +222,22 @@ mod tests {
             format!("{text} -> {kind}: {source}")
         })
         .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        keystone -> git: https://opendev.org/openstack/keystone
+        keystone -> git: https://opendev.org/openstack/keystone at stable/2025.2
+        pypi -> index: the package index
+        . -> directory: .
+        /src/keystone -> directory: /src/keystone
+        /src/keystone -> git: /src/keystone at refs/changes/67/418167/1
+        ../dist/keystone-1.0.tar.gz -> archive: ../dist/keystone-1.0.tar.gz
+        keystone-1.0.zip -> archive: keystone-1.0.zip
+        file:///src/keystone-1.0.tar.gz -> archive: /src/keystone-1.0.tar.gz
+        file:///src/keystone -> git: file:///src/keystone at main
+        https://me:secret@host/keystone.git -> git: https://****@host/keystone.git
+        git+https://host/keystone.git@v1/x#egg=keystone -> git: https://host/keystone.git at v1/x
+        git+ssh://git@host:22/keystone@v1 -> git: ssh://****@host:22/keystone at v2
+        git@host:keystone.git -> git: git@host:keystone.git
+        ");
     }
 
     #[test]
@@ -245,7 +260,21 @@ mod tests {
         .into_iter()
         .map(|(text, reference)| ProjectSource::parse(text, reference).unwrap_err().to_string())
         .collect();
-        insta::assert_snapshot!(refused.join("\n"), @"");
+        insta::assert_snapshot!(refused.join("\n"), @r"
+        `` is not the source of a project: it is empty
+        `--upload-pack=x` is not the source of a project: neither it nor its reference may begin with a hyphen
+        `keystone` is not the source of a project: neither it nor its reference may begin with a hyphen
+        `git+https://h/x@-x` is not the source of a project: neither it nor its reference may begin with a hyphen
+        `ext::sh -c x` is not the source of a project: git would run a command for it
+        `ext://x` is not the source of a project: git is not used with URLs of this scheme
+        `ssh://-oProxyCommand=x/y` is not the source of a project: neither its host nor its user may begin with a hyphen
+        `https://****@h/x-1.tar.gz` is not the source of a project: archives are read from paths, not from the network
+        `https://` is not the source of a project: the URL cannot be read
+        `key stone` is not the source of a project: it is neither a path, nor a URL, nor the name of a project
+        `a.tar.gz` is not the source of a project: a reference means nothing to an archive
+        `pypi` is not the source of a project: a reference means nothing to an index
+        `a\nb` is not the source of a project: it contains a control character
+        ");
     }
 
     #[test]
@@ -259,7 +288,7 @@ mod tests {
             assert_eq!(distribution_of(project).unwrap().as_ref(), distribution);
         }
         let error = distribution_of("../nova").unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"`../nova` is not the name of a project");
         for (_, distribution) in DISTRIBUTIONS {
             assert!(package_name(distribution).is_some());
         }

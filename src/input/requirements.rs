@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn the_branches_of_openstack() {
-        file("master.global-requirements.txt", "3.11.7", 0, 0);
-        file("2025.2.global-requirements.txt", "3.11.7", 0, 0);
-        file("yoga.global-requirements.txt", "3.10.12", 0, 0);
-        file("master.denylist.txt", "3.11.7", 0, 0);
+        file("master.global-requirements.txt", "3.11.7", 412, 412);
+        file("2025.2.global-requirements.txt", "3.11.7", 419, 419);
+        file("yoga.global-requirements.txt", "3.10.12", 457, 445);
+        file("master.denylist.txt", "3.11.7", 75, 75);
     }
 
     #[test]
@@ -93,6 +93,9 @@ mod tests {
         assert_eq!(found, ["uwsgi", "enum-compat>=0.0.3", "foo[bar]==1 ; os_name == 'posix'"]);
         assert!(parse_packages("", "PIP_PACKAGES").unwrap().is_empty());
         let error = parse_packages("six --pre\n>=1 uwsgi", "PIP_PACKAGES").unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r"
+        PIP_PACKAGES:1: the option `--pre` is not supported in this place: --pre
+        PIP_PACKAGES:2: expected package name starting with an alphanumeric character, found `>`: >=1
+        ");
     }
 }

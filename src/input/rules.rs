@@ -77,7 +77,9 @@ impl PackageRules {
         })?;
         let mut reader = Reader { document, faults: Vec::new() };
         let mut rules = BTreeMap::new();
-        for (key, rule) in written.package {
+        let mut packages: Vec<_> = written.package.into_iter().collect();
+        packages.sort_by_key(|(key, _)| key.span().start);
+        for (key, rule) in packages {
             let span = key.span();
             let rule = reader.rule(rule);
             match package_name(key.get_ref()) {
@@ -245,7 +247,20 @@ mod tests {
         .into_iter()
         .map(|text| parse(text).unwrap_err().to_string())
         .collect();
-        insta::assert_snapshot!(faults.join("\n--\n"), @"");
+        insta::assert_snapshot!(faults.join("\n--\n"), @r#"
+        rules.toml:2: unknown field `never-built`, expected one of `drop`, `skip-arch`, `never-build`, `env`, `config-settings`, `build-constraints`, `build-requires`, `platform-wheel`: never-built = true
+        --
+        rules.toml:2: invalid type: string "yes", expected a boolean: never-build = "yes"
+        --
+        rules.toml:1: unclosed table, expected `]`: [package.six
+        --
+        rules.toml:2: missing field `reason`: [[extra]]
+        --
+        rules.toml:4: expected one of `@`, `(`, `<`, `=`, `>`, `~`, `!`, `;`, found `c`: b c
+        rules.toml:6: this is not a valid project name: [package."-"]
+        rules.toml:7: the same package has a rule already: [package.SIX]
+        rules.toml:9: the option `-r` is not supported in this place: -r x
+        "#);
     }
 
     proptest! {
