@@ -82,8 +82,8 @@ pub(super) fn read(file: &WheelFile) -> Result<Vec<CentralEntry>, Fault> {
         let entry = CentralEntry {
             path,
             size: listed.size(),
-            // Some tools leave the file type out; the permission bits mean the same.
-            executable: mode & 0o111 != 0,
+            // As with pip, bits without a file type mean nothing: some tools mark every file so.
+            executable: mode & 0o170_000 == 0o100_000 && mode & 0o111 != 0,
             method,
             crc: listed.crc32(),
             start: local_data_start(file, &listed, raw, &name)?,

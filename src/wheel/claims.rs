@@ -1,6 +1,6 @@
 //! [`Claims`]: which wheel writes which path of an environment.
 //!
-//! Wheels do share paths: `xstatic/__init__.py` is in every XStatic wheel, and some bring a README to
+//! Wheels do share paths: `xstatic/__init__.py` is in every wheel of that family, and some bring a README to
 //! the top of `site-packages`. Claims are made on plans, before anything is written, so that the
 //! outcome does not depend on which wheel is written first.
 

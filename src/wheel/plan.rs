@@ -202,7 +202,7 @@ impl Planner<'_> {
         for (path, placed) in &self.placed {
             rows.push(relative(path, &site_packages), &placed.facts.digest, placed.facts.size);
         }
-        let record = rows.finish(relative(&record_path, &site_packages), true);
+        let record = rows.installed(&relative(&record_path, &site_packages));
         let last = (record_path, Placed::bytes("RECORD".into(), 0o644, record));
         let placed = std::mem::take(&mut self.placed);
         Ok(placed

@@ -134,22 +134,106 @@ impl Rows {
         self.0.push((path.into(), hash_text(digest), size.to_string()));
     }
 
-    /// The text with `record`, RECORD's own path, as a row without hash and size; rows sorted as pip
-    /// sorts them when asked to, else in the order they came with `record` last.
-    pub(super) fn finish(mut self, record: impl Into<String>, sorted: bool) -> Vec<u8> {
+    /// The RECORD of an installation, in which `record` names RECORD itself: sorted, with the line
+    /// ends of Python's `csv`, so that it is the very file pip writes.
+    pub(super) fn installed(mut self, record: &str) -> Vec<u8> {
         self.0.push((record.into(), String::new(), String::new()));
-        if sorted {
-            self.0.sort();
-        }
-        let mut text = Vec::new();
-        for (path, hash, size) in self.0 {
+        self.0.sort();
+        self.text("\r\n")
+    }
+
+    /// The RECORD of a wheel, in which `record` names RECORD itself: in the archive's order.
+    pub(super) fn packed(mut self, record: &str) -> Vec<u8> {
+        self.0.push((record.into(), String::new(), String::new()));
+        self.text("\n")
+    }
+
+    fn text(&self, line_end: &str) -> Vec<u8> {
+        let mut text = String::new();
+        for (path, hash, size) in &self.0 {
             if path.contains(['"', ',', '\n', '\r']) {
-                text.extend_from_slice(format!("\"{}\"", path.replace('"', "\"\"")).as_bytes());
+                text.push_str(&format!("\"{}\"", path.replace('"', "\"\"")));
             } else {
-                text.extend_from_slice(path.as_bytes());
+                text.push_str(path);
             }
-            text.extend_from_slice(format!(",{hash},{size}\n").as_bytes());
+            text.push_str(&format!(",{hash},{size}{line_end}"));
         }
-        text
+        text.into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(text: &str) -> SafePath {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn reads_what_published_wheels_have() {
+        let digest = Digest::of(b"x");
+        let hash = hash_text(&digest);
+        let text = format!(
+            "\u{feff}a.py,{hash},1\r\n./b.py,{hash}=,1\n\"c,\"\"d\"\".py\",{hash}\n/usr/share/x,{hash},1\n\
+             ../../bin/y,{hash},1\nold.py,md5=abc,1\nnone.py,,\nonly\na.py,{hash},1\n\n"
+        );
+        let record = Record::parse(text.as_bytes()).unwrap();
+        for name in ["a.py", "b.py", "c,\"d\".py"] {
+            assert_eq!(
+                record.get(&path(name)).map(|hash| hash.check(b"x")),
+                Some(Ok(digest)),
+                "{name}"
+            );
+        }
+        for name in ["old.py", "none.py", "only"] {
+            assert_eq!(record.get(&path(name)), None, "{name}");
+        }
+        assert_eq!(record.0.len(), 3);
+    }
+
+    #[test]
+    fn stronger_hashes_are_held_too_and_unknown_ones_match_nothing() {
+        let strong = format!("a,sha512={}\n", BASE64.encode(Sha512::digest(b"x")));
+        let record = Record::parse(strong.as_bytes()).unwrap();
+        assert_eq!(record.get(&path("a")).unwrap().check(b"x"), Ok(Digest::of(b"x")));
+        assert!(record.get(&path("a")).unwrap().check(b"y").is_err());
+        for text in ["a,sha256=short\n", "a,blake2=xyz\n", "a,sha384=\n"] {
+            let record = Record::parse(text.as_bytes()).unwrap();
+            assert!(record.get(&path("a")).unwrap().check(b"x").is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn two_hashes_for_one_file_are_refused() {
+        let [one, two] = [b"1", b"2"].map(|bytes| hash_text(&Digest::of(bytes)));
+        let error = Record::parse(format!("a,{one},1\n./a,{two},1\n").as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("gives `a` two hashes"), "{error}");
+        assert!(Record::parse(b"\xff,,\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(names in proptest::collection::btree_set("[ab,\"\n ]{1,6}", 0..5)) {
+            let digest = Digest::of(b"x");
+            for write in [Rows::installed, Rows::packed] {
+                let mut rows = Rows::default();
+                for name in &names {
+                    rows.push(name.as_str(), &digest, 1);
+                }
+                let record = Record::parse(&write(rows, "RECORD")).unwrap();
+                for name in &names {
+                    prop_assert_eq!(record.get(&path(name)), Some(&RecordHash::Sha256(digest)));
+                }
+                prop_assert_eq!(record.get(&path("RECORD")), None);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Record::parse(&bytes);
+        }
     }
 }

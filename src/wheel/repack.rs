@@ -129,7 +129,7 @@ pub fn repack(
         rows.push(entry.path.as_str(), &digest, entry.size);
         write(entry.path.as_str(), entry.executable, &bytes)?;
     }
-    write(record_path.as_str(), false, &rows.finish(record_path.as_str(), false))?;
+    write(record_path.as_str(), false, &rows.packed(record_path.as_str()))?;
     let written = zip.finish().map_err(std::io::Error::from).and_then(|mut out| out.flush());
     written.map_err(|source| fail(Fault::Write { path: filename.as_str().into(), source }))
 }
