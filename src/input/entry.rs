@@ -8,7 +8,7 @@ use std::str::FromStr;
 use pep508_rs::{MarkerTree, MarkerWarningKind, Pep508Error, VersionOrUrl};
 use url::Url;
 
-use crate::vocab::requirement::{Requirement, package_name};
+use crate::vocab::requirement::{Requirement, guard, package_name};
 use crate::vocab::wheel_filename::WheelFilename;
 
 use super::document::{Fault, Place};
@@ -79,23 +79,13 @@ fn read(text: &str) -> Result<(Requirement, String), String> {
     Ok((requirement, text[..name_end(text)].to_owned()))
 }
 
-/// Refuses the texts that make `pep508_rs` panic (0.9.2) or recurse without end: names and extras that
-/// end in punctuation, words of a marker that are not ASCII, parentheses without number.
+/// Refuses what the parser cannot be given, and any character outside of ASCII: people's files have
+/// no use for them, and some look like others.
 fn check(text: &str) -> Result<(), String> {
     if let Some(other) = text.chars().find(|c| !c.is_ascii()) {
         return Err(format!("`{other}` has no place in a requirement"));
     }
-    if text.matches('(').count() > 32 {
-        return Err("there are more than 32 parentheses".into());
-    }
-    let (name, rest) = text.split_at(name_end(text));
-    let extras = rest.trim_start().strip_prefix('[').unwrap_or_default();
-    let extras = extras.split(']').next().unwrap_or_default();
-    let mut names = extras.split(|c| !in_name(c)).chain([name]);
-    match names.find(|name| name.ends_with(['-', '_', '.'])) {
-        Some(name) => Err(format!("the name `{name}` does not end in a letter or a digit")),
-        None => Ok(()),
-    }
+    guard(text).map_err(|error| error.reason)
 }
 
 /// Where the name at the start of `text` ends.

@@ -42,6 +42,8 @@ pub struct PackageRule {
     pub build_requires: Vec<Requirement>,
     /// Whether a pure wheel means that its extension failed to compile.
     pub platform_wheel: bool,
+    /// About how many seconds its build takes on one processor: long ones begin early.
+    pub expected_seconds: Option<u32>,
 }
 
 /// A wheel that is wanted although no constraint pins it.
@@ -146,6 +148,7 @@ struct WrittenRule {
     build_requires: Vec<Spanned<String>>,
     #[serde(default)]
     platform_wheel: bool,
+    expected_seconds: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +175,7 @@ impl Reader<'_> {
             build_constraints: self.requirements(&written.build_constraints),
             build_requires: self.requirements(&written.build_requires),
             platform_wheel: written.platform_wheel,
+            expected_seconds: written.expected_seconds,
         }
     }
 
@@ -248,7 +252,7 @@ mod tests {
         .map(|text| parse(text).unwrap_err().to_string())
         .collect();
         insta::assert_snapshot!(faults.join("\n--\n"), @r#"
-        rules.toml:2: unknown field `never-built`, expected one of `drop`, `skip-arch`, `never-build`, `env`, `config-settings`, `build-constraints`, `build-requires`, `platform-wheel`: never-built = true
+        rules.toml:2: unknown field `never-built`, expected one of `drop`, `skip-arch`, `never-build`, `env`, `config-settings`, `build-constraints`, `build-requires`, `platform-wheel`, `expected-seconds`: never-built = true
         --
         rules.toml:2: invalid type: string "yes", expected a boolean: never-build = "yes"
         --

@@ -57,7 +57,7 @@ impl CoreMetadata {
                 parse_lenient(text).map_err(|error| CoreMetadataError::Field {
                     field: "Requires-Dist",
                     text: text.clone(),
-                    reason: error.message.to_string(),
+                    reason: error.reason,
                 })
             })
             .collect::<Result<_, _>>()?;

@@ -15,8 +15,26 @@ pub use pep508_rs::{ExtraName, PackageName};
 /// A PEP 508 requirement whose direct reference, if any, is a URL.
 pub type Requirement = pep508_rs::Requirement<Url>;
 
-/// What the strict parser says of a text that is no requirement.
-pub type RequirementError = Pep508Error<Url>;
+/// A text that is no requirement, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct RequirementError {
+    /// What is wrong with it, in one line.
+    pub reason: String,
+}
+
+impl From<String> for RequirementError {
+    fn from(reason: String) -> Self {
+        Self { reason }
+    }
+}
+
+impl From<Pep508Error<Url>> for RequirementError {
+    /// Takes the message only: the error's `Display` draws several lines and may itself panic.
+    fn from(error: Pep508Error<Url>) -> Self {
+        Self { reason: error.message.to_string() }
+    }
+}
 
 /// The normalised project name (PEP 503); none when `text` is no valid name, the empty text included.
 #[must_use]
@@ -48,21 +66,61 @@ pub fn allows(specifiers: &VersionSpecifiers, version: &Version) -> bool {
 /// Parses a requirement out of published metadata, mending what real packages get wrong.
 ///
 /// # Errors
-/// What the strict parser said of the text as it was published.
+/// [`RequirementError`] with what is wrong with the text as it was published.
 pub fn parse_lenient(text: &str) -> Result<Requirement, RequirementError> {
-    let strict = match Requirement::from_str(text) {
+    let strict = match parse_strict(text) {
         Ok(requirement) => return Ok(requirement),
         Err(error) => error,
     };
-    let (dependency, marker) = match text.split_once(';') {
-        Some((dependency, marker)) => (dependency, Some(marker)),
-        None => (text, None),
+    let mended = match text.split_once(';') {
+        Some((dependency, marker)) => format!("{} ;{marker}", mend(dependency)),
+        None => mend(text),
     };
-    let mended = match marker {
-        Some(marker) => format!("{} ;{marker}", mend(dependency)),
-        None => mend(dependency),
-    };
-    Requirement::from_str(&mended).map_err(|_| strict)
+    parse_strict(&mended).map_err(|_| strict)
+}
+
+/// Parses a requirement as PEP 508 has it.
+///
+/// # Errors
+/// [`RequirementError`] with what is wrong with the text.
+pub fn parse_strict(text: &str) -> Result<Requirement, RequirementError> {
+    guard(text)?;
+    Ok(Requirement::from_str(text)?)
+}
+
+/// Refuses the texts that make `pep508_rs` 0.9.2 panic or recurse without end: names and extras that
+/// end in punctuation, characters outside of ASCII that are not quoted, parentheses without number.
+///
+/// # Errors
+/// [`RequirementError`] with what is wrong with the text.
+pub fn guard(text: &str) -> Result<(), RequirementError> {
+    let mut quote = None;
+    let mut parentheses = 0;
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => parentheses += 1,
+            (None, c) if !c.is_ascii() => {
+                return Err(format!("`{c}` has no place in a requirement").into());
+            }
+            (None, _) => {}
+        }
+    }
+    if parentheses > 32 {
+        return Err("there are more than 32 parentheses".to_owned().into());
+    }
+    let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let text = text.trim_start();
+    let (name, rest) = text.split_at(text.find(|c| !in_name(c)).unwrap_or(text.len()));
+    let extras = rest.trim_start().strip_prefix('[').unwrap_or_default();
+    let extras = extras.split(']').next().unwrap_or_default();
+    let mut names = extras.split(|c| !in_name(c)).chain([name]);
+    match names.find(|name| name.ends_with(['-', '_', '.'])) {
+        Some(name) => Err(format!("the name `{name}` does not end in a letter or a digit").into()),
+        None => Ok(()),
+    }
 }
 
 /// Parses version specifiers out of published metadata (`Requires-Python` above all), mending what
@@ -107,6 +165,8 @@ fn mend(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -141,6 +201,24 @@ mod tests {
         ] {
             let read = parse_specifiers_lenient(published).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(read.to_string(), meant, "{published}");
+        }
+    }
+
+    #[test]
+    fn hostile_texts_are_refused_and_do_no_harm() {
+        for text in ["a-[b]", "a->=1", "a[b-]", "a; os_name=='x' a\u{e9}", "", "[", "a[", "\u{e9}"]
+        {
+            assert!(parse_lenient(text).is_err(), "{text}");
+        }
+        assert!(parse_lenient(&format!("a; {}", "(".repeat(200_000))).is_err());
+        assert!(parse_lenient("a; os_name == '\u{e9}'").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[a-c\\-._ \\[\\],;()<>=!~'\"0-9\u{e9}@:/]{0,40}") {
+            let _ = parse_lenient(&text);
+            let _ = parse_specifiers_lenient(&text);
         }
     }
 
