@@ -245,3 +245,149 @@ fn find_dist_info(entries: &[ArchiveEntry], filename: &WheelFilename) -> Result<
     }
     directory.parse().map_err(|source| Fault::Path { source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::wheel::WheelMaker;
+    use crate::wheel::fixture::{chain, open, open_bytes, patched};
+
+    fn maker() -> WheelMaker {
+        WheelMaker::new("Foo.Bar", "1.0").file("foo/data.txt", "data\n".repeat(1000))
+    }
+
+    #[track_caller]
+    fn refused(bytes: &[u8]) -> String {
+        let error = open_bytes(bytes, "foo_bar-1.0-py3-none-any.whl").unwrap_err();
+        assert_eq!(error.wheel, "foo_bar-1.0-py3-none-any.whl");
+        chain(&error.fault)
+    }
+
+    #[test]
+    fn opens_and_reads() {
+        let archive = open(&maker().requires("six")).unwrap();
+        assert_eq!(archive.dist_info().as_str(), "Foo_Bar-1.0.dist-info");
+        assert_eq!(archive.metadata().unwrap().requires_dist.len(), 1);
+        assert!(archive.wheel_info().unwrap().root_is_purelib);
+        let index = archive.position(&"foo/data.txt".parse().unwrap()).unwrap();
+        let entry = &archive.entries()[index];
+        assert_eq!(archive.read(entry).unwrap(), "data\n".repeat(1000).as_bytes());
+        assert_eq!(archive.read_start(entry, 4).unwrap(), b"data");
+    }
+
+    #[test]
+    fn names_that_leave_their_place_are_refused() {
+        insta::assert_snapshot!(refused(&maker().file("../evil", "").bytes()), @"an entry's name is not safe: the path `../evil` climbs out with `..`");
+        insta::assert_snapshot!(refused(&maker().file("/etc/evil", "").bytes()), @"an entry's name is not safe: the path `/etc/evil` is absolute");
+        insta::assert_snapshot!(refused(&maker().file("C:evil", "").bytes()), @"an entry's name is not safe: the path `C:evil` starts with a drive letter");
+        insta::assert_snapshot!(refused(&maker().file("a\\evil", "").bytes()), @r#"an entry's name is not safe: the path `a\\evil` contains a backslash"#);
+        insta::assert_snapshot!(refused(&patched(maker().file("evil1", "").bytes(), b"evil1", b"evil\xff")), @r#"the name of the entry `evil\xff` is not UTF-8"#);
+        insta::assert_snapshot!(refused(&patched(maker().file("evil1", "").bytes(), b"evil1", b"evil\0")), @r#"an entry's name is not safe: the path `evil\u{0}` contains a NUL"#);
+    }
+
+    #[test]
+    fn names_that_clash_are_refused() {
+        let two = maker().file("one", "1").file("two", "2").bytes();
+        insta::assert_snapshot!(refused(&patched(two, b"two", b"one")), @"two of its entries have the same name");
+        let below = maker().file("foo/data.txt/x", "");
+        insta::assert_snapshot!(refused(&below.bytes()), @"the entry `foo/data.txt` is a file, and `foo/data.txt/x` lies below it");
+    }
+
+    #[test]
+    fn links_and_special_files_are_refused() {
+        // The mode is in the upper half of the directory's external attributes.
+        let as_type = |kind: u32| {
+            let mode = |kind: u32| ((kind | 0o640) << 16).to_le_bytes();
+            let bytes = maker().file_with_mode("evil", "/etc/passwd", 0o640).bytes();
+            refused(&patched(bytes, &mode(0o100_000), &mode(kind)))
+        };
+        insta::assert_snapshot!(as_type(0o120_000), @"the entry `evil` is a symbolic link, which a wheel must not have");
+        insta::assert_snapshot!(as_type(0o010_000), @"the entry `evil` is a special file, which a wheel must not have");
+        insta::assert_snapshot!(as_type(0o040_000), @"the entry `evil` is a directory without a `/`, which a wheel must not have");
+    }
+
+    #[test]
+    fn archives_readers_disagree_about_are_refused() {
+        let good = maker().bytes();
+        insta::assert_snapshot!(refused(b""), @"it is not a whole zip archive: invalid Zip archive: Could not find EOCD");
+        insta::assert_snapshot!(refused(&[&good[..], b"tail"].concat()), @"it has bytes that belong to no entry of the zip archive");
+        insta::assert_snapshot!(refused(&[b"head", &good[..]].concat()), @"it is not a whole zip archive: invalid Zip archive: No CDFH found");
+        insta::assert_snapshot!(refused(&[&good[..], &good].concat()), @"it has bytes that belong to no entry of the zip archive");
+        insta::assert_snapshot!(refused(&good[..good.len() / 2]), @"it is not a whole zip archive: invalid Zip archive: Could not find EOCD");
+        // The first occurrence of the name is its own header's.
+        let mut other = good.clone();
+        let at = good.windows(12).position(|window| window == b"foo/data.txt").unwrap();
+        other[at] = b'g';
+        insta::assert_snapshot!(refused(&other), @"the entry `foo/data.txt` contradicts the archive's directory: its header has another name");
+        // The compressed and unpacked size in the directory (offset 20 and 24 of its header).
+        let listed = good.windows(12).rposition(|window| window == b"foo/data.txt").unwrap() - 46;
+        let mut larger = good.clone();
+        larger[listed + 24] ^= 1;
+        insta::assert_snapshot!(refused(&larger), @"the entry `foo/data.txt` contradicts the archive's directory: its header has another size or checksum");
+        let mut bomb = good.clone();
+        bomb[listed + 27] = 0x7f;
+        bomb[at - 30 + 25] = 0x7f;
+        insta::assert_snapshot!(refused(&bomb), @"the entry `foo/data.txt` claims 2130711432 bytes, more than its 52 bytes can hold");
+        let mut overlap = good.clone();
+        overlap[listed + 21] = 0x7f;
+        overlap[at - 30 + 19] = 0x7f;
+        insta::assert_snapshot!(refused(&overlap), @"the bytes of the entry `foo/data.txt` overlap with what follows them");
+        let mut encrypted = good.clone();
+        encrypted[listed + 8] |= 1;
+        insta::assert_snapshot!(refused(&encrypted), @"the entry `foo/data.txt` is encrypted, which a wheel must not have");
+        let mut method = good;
+        method[listed + 10] = 12;
+        method[at - 30 + 8] = 12;
+        insta::assert_snapshot!(refused(&method), @"the entry `foo/data.txt` is compressed by `Unsupported(12)`");
+    }
+
+    #[test]
+    fn the_dist_info_must_be_the_one() {
+        let other = WheelMaker::new("foo-bar", "2.0");
+        insta::assert_snapshot!(refused(&other.bytes()), @"its `foo_bar-2.0.dist-info` does not match its file name");
+        let second = maker().file("foo_bar-1.0.0.dist-info/METADATA", "");
+        insta::assert_snapshot!(refused(&second.bytes()), @"it has more than one `.dist-info` directory: `Foo_Bar-1.0.dist-info` and `foo_bar-1.0.0.dist-info`");
+        insta::assert_snapshot!(refused(&maker().without_record().bytes()), @"it has no `Foo_Bar-1.0.dist-info/RECORD`");
+        let none = patched(maker().bytes(), b".dist-info", b".dist_info");
+        insta::assert_snapshot!(refused(&none), @"it has no `.dist-info` directory");
+        // Another spelling of the same version and name is the same.
+        let bytes = WheelMaker::new("FOO.bar", "1.0.0").bytes();
+        assert!(open_bytes(&bytes, "foo_bar-1.0-py3-none-any.whl").is_ok());
+    }
+
+    #[test]
+    fn damage_is_seen_when_inflating() {
+        let good = maker().bytes();
+        let start = good.windows(12).position(|window| window == b"foo/data.txt").unwrap() + 12;
+        let fault = |bytes: &[u8]| {
+            let archive = open_bytes(bytes, &maker().filename()).unwrap();
+            let index = archive.position(&"foo/data.txt".parse().unwrap()).unwrap();
+            archive.read(&archive.entries()[index]).unwrap_err().fault.to_string()
+        };
+        let mut damaged = good.clone();
+        damaged[start + 2] ^= 0x10;
+        let message = fault(&damaged);
+        assert!(message.contains("`foo/data.txt`"), "{message}");
+        // Both headers claim one byte more than there is.
+        let listed = good.windows(12).rposition(|window| window == b"foo/data.txt").unwrap() - 46;
+        let mut longer = good;
+        longer[listed + 24] += 1;
+        longer[start - 42 + 22] += 1;
+        insta::assert_snapshot!(fault(&longer), @"the entry `foo/data.txt` does not unpack to the 5001 bytes it claims");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_flipped_byte_panics(at in 0_usize..10_000, to in proptest::prelude::any::<u8>()) {
+            let mut bytes = maker().bytes();
+            let at = at % bytes.len();
+            bytes[at] = to;
+            if let Ok(archive) = open_bytes(&bytes, &maker().filename()) {
+                for entry in archive.entries() {
+                    let _ = archive.read(entry);
+                }
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! names, entries whose own header contradicts the directory, overlapping entries, surplus bytes.
 
 use std::collections::HashMap;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 
 use zip::read::{ArchiveOffset, Config, ZipArchive};
 
@@ -17,6 +17,8 @@ use crate::vocab::safe_path::SafePath;
 const LARGEST: u64 = 2 << 30;
 /// Deflate cannot expand a byte to more than this (RFC 1951: 258 bytes from 2 bits), with room to spare.
 const LARGEST_RATIO: u64 = 1040;
+/// What may follow an entry's bytes: a ZIP64 data descriptor with its signature (APPNOTE 4.3.9).
+const LARGEST_DESCRIPTOR: u64 = 24;
 /// The fixed part of a local header (APPNOTE 4.3.7).
 const LOCAL_HEADER: usize = 30;
 
@@ -95,7 +97,7 @@ pub(super) fn read(file: &WheelFile) -> Result<Vec<CentralEntry>, Fault> {
             entries.push(entry);
         }
     }
-    refuse_overlap(&mut spans, zip.central_directory_start(), |index| {
+    refuse_overlap_and_gaps(&mut spans, zip.central_directory_start(), |index| {
         zip.by_index_data(index).map_or_else(
             |_| String::new(),
             |entry| String::from_utf8_lossy(entry.name_raw()).into(),
@@ -105,13 +107,44 @@ pub(super) fn read(file: &WheelFile) -> Result<Vec<CentralEntry>, Fault> {
     Ok(entries)
 }
 
-/// The end record must end where the file does: bytes after it are another archive to some readers.
+/// The directory must end where its end record begins, and that where the file does: bytes in
+/// between or behind are another archive to some readers (APPNOTE 4.3.14 to 4.3.16).
 fn refuse_surplus(file: &WheelFile, comment: usize) -> Result<(), Fault> {
-    let record = 22 + comment as u64;
-    let mut magic = [0; 4];
-    let start = file.len().checked_sub(record).ok_or(Fault::Surplus)?;
-    file.read_at(start, &mut magic).map_err(|source| Fault::Read { source })?;
-    if &magic == b"PK\x05\x06" { Ok(()) } else { Err(Fault::Surplus) }
+    let read = |at: u64, buffer: &mut [u8]| {
+        file.read_at(at, buffer).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => Fault::Surplus,
+            _ => Fault::Read { source },
+        })
+    };
+    let end = file.len().checked_sub(22 + comment as u64).ok_or(Fault::Surplus)?;
+    let mut record = [0; 22];
+    read(end, &mut record)?;
+    if !record.starts_with(b"PK\x05\x06") {
+        return Err(Fault::Surplus);
+    }
+    let mut locator = [0; 20];
+    let before = end.checked_sub(20).ok_or(Fault::Surplus)?;
+    read(before, &mut locator)?;
+    let (size, start, next) = if locator.starts_with(b"PK\x06\x07") {
+        let at = u64_at(&locator, 8);
+        let mut record = [0; 56];
+        read(at, &mut record)?;
+        if !record.starts_with(b"PK\x06\x06") || at.checked_add(56) != Some(before) {
+            return Err(Fault::Surplus);
+        }
+        (u64_at(&record, 40), u64_at(&record, 48), at)
+    } else {
+        (u64::from(u32_at(&record, 12)), u64::from(u32_at(&record, 16)), end)
+    };
+    if start.checked_add(size) == Some(next) { Ok(()) } else { Err(Fault::Surplus) }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().copied().map_or(0, u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..].first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
 fn refuse_special(mode: u32, directory: bool, name: &dyn Fn() -> String) -> Result<(), Fault> {
@@ -164,13 +197,11 @@ fn local_data_start(
     let start = listed.header_start();
     let mut header = vec![0; LOCAL_HEADER + raw.len()];
     file.read_at(start, &mut header).map_err(|source| match source.kind() {
-        std::io::ErrorKind::UnexpectedEof => refuse("its header is outside the archive"),
+        io::ErrorKind::UnexpectedEof => refuse("its header is outside the archive"),
         _ => Fault::Read { source },
     })?;
     let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-    let long = |at: usize| {
-        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
+    let long = |at: usize| u32_at(&header, at);
     if !header.starts_with(b"PK\x03\x04") {
         return Err(refuse("there is no header where the directory says"));
     }
@@ -201,16 +232,23 @@ fn local_data_start(
     start.checked_add(fixed).ok_or_else(|| refuse("its header is outside the archive"))
 }
 
-fn refuse_overlap(
+fn refuse_overlap_and_gaps(
     spans: &mut [(u64, u64, usize)],
     directory_start: u64,
     name: impl Fn(usize) -> String,
 ) -> Result<(), Fault> {
     spans.sort_unstable();
+    if spans.first().is_some_and(|first| first.0 > 0) {
+        return Err(Fault::Surplus);
+    }
     let nexts = spans.iter().skip(1).map(|next| next.0).chain([directory_start]);
     for (&(_, end, index), next) in spans.iter().zip(nexts) {
         if end > next {
             return Err(Fault::Overlap { name: name(index) });
+        }
+        // A longer gap may hide an entry the directory does not list.
+        if next - end > LARGEST_DESCRIPTOR {
+            return Err(Fault::Surplus);
         }
     }
     Ok(())

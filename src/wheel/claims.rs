@@ -66,3 +66,31 @@ impl Claims {
         self.0.get(path).map(|(wheel, _)| wheel.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::wheel::WheelMaker;
+    use crate::wheel::fixture::plan;
+
+    #[test]
+    fn the_first_claim_stays_and_both_are_named() {
+        let wheel = |name: &str, readme: &str| {
+            WheelMaker::new(name, "1").file("shared/__init__.py", "").file("README", readme)
+        };
+        let mut claims = Claims::new();
+        let mut one = plan(&wheel("one", "1")).unwrap();
+        let mut two = plan(&wheel("two", "2")).unwrap();
+        let before = two.entries().len();
+        assert_eq!(claims.claim(&mut one, "one"), []);
+        let shared = claims.claim(&mut two, "two");
+        let told: Vec<String> = shared
+            .iter()
+            .map(|s| format!("{} {} {} {}", s.path.file_name(), s.first, s.second, s.identical))
+            .collect();
+        assert_eq!(told, ["README one two false", "__init__.py one two true"]);
+        assert_eq!(two.entries().len(), before - 2);
+        assert_eq!(claims.owner(&shared[0].path), Some("one"));
+        assert!(two.entries().iter().all(|entry| entry.path.file_name() != "README"));
+    }
+}

@@ -70,3 +70,49 @@ impl Sink for DirectorySink {
         file.set_permissions(PermissionsExt::from_mode(entry.mode))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::wheel::WheelMaker;
+    use crate::wheel::fixture::plan;
+
+    fn entry(path: &str, mode: u32) -> TreeEntry {
+        TreeEntry { path: path.parse().unwrap(), mode, content: Content::Bytes(Vec::new()) }
+    }
+
+    #[test]
+    fn writes_modes_and_links() {
+        let root = tempfile::tempdir().unwrap();
+        let mut sink = DirectorySink::new(&root.path().join("a/b")).unwrap();
+        plan(&WheelMaker::new("foo", "1").file_with_mode("x/tool", "t", 0o755))
+            .unwrap()
+            .emit(&mut sink)
+            .unwrap();
+        let site = root.path().join("a/b/lib/python3.11/site-packages");
+        let mode = |path: &str| {
+            fs_err::symlink_metadata(site.join(path)).unwrap().permissions().mode() & 0o7777
+        };
+        assert_eq!((mode("foo.py"), mode("x/tool"), mode("x")), (0o644, 0o755, 0o755));
+        let mut link = entry("l", 0o777);
+        link.content = Content::Symlink("lib".into());
+        sink.entry(&link, b"").unwrap();
+        assert_eq!(fs_err::read_link(root.path().join("a/b/l")).unwrap(), Path::new("lib"));
+    }
+
+    #[test]
+    fn overwrites_nothing_and_follows_no_link() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        fs_err::write(root.path().join("file"), "mine").unwrap();
+        symlink(outside.path(), root.path().join("link")).unwrap();
+        symlink(outside.path().join("new"), root.path().join("dangling")).unwrap();
+        let mut sink = DirectorySink::new(root.path()).unwrap();
+        for path in ["file", "file/x", "link/x", "link/y/z", "dangling"] {
+            let error = sink.entry(&entry(path, 0o644), b"theirs").unwrap_err();
+            assert!(!error.to_string().is_empty(), "{path}");
+        }
+        assert_eq!(fs_err::read(root.path().join("file")).unwrap(), b"mine");
+        assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 0);
+    }
+}

@@ -212,3 +212,73 @@ if test -z "$VIRTUAL_ENV_DISABLE_PROMPT"
     end
 end
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wheel::fixture::Kept;
+
+    fn made(prefix: &str, system_site_packages: bool) -> Kept {
+        let environment = Environment {
+            prefix: prefix.into(),
+            python: "/usr/bin/python3.12".into(),
+            version: "3.12.3".parse().unwrap(),
+            system_site_packages,
+        };
+        let mut kept = Kept::default();
+        environment.emit(&mut kept).unwrap();
+        kept
+    }
+
+    #[test]
+    fn has_what_python_looks_for() {
+        let kept = made("/var/lib/openstack", true);
+        insta::assert_snapshot!(kept.text("pyvenv.cfg"), @r"
+        home = /usr/bin
+        include-system-site-packages = true
+        version = 3.12.3
+        executable = /usr/bin/python3.12
+        ");
+        for (link, target) in [
+            ("bin/python", "/usr/bin/python3.12"),
+            ("bin/python3", "python"),
+            ("bin/python3.12", "python"),
+            ("lib64", "lib"),
+        ] {
+            assert_eq!((kept.0[link].0, kept.text(link)), (0o777, target.into()));
+        }
+    }
+
+    #[test]
+    fn activation_quotes_what_shells_would_read() {
+        let kept = made("/it's $HOME!/(x) y", false);
+        let line = |file: &str, word: &str| {
+            let text = kept.text(file);
+            text.lines().find(|line| line.starts_with(word)).unwrap().to_owned()
+        };
+        insta::assert_snapshot!(line("bin/activate", "VIRTUAL_ENV="), @r#"VIRTUAL_ENV='/it'\''s $HOME!/(x) y'"#);
+        insta::assert_snapshot!(line("bin/activate.csh", "setenv VIRTUAL_ENV "), @r#"setenv VIRTUAL_ENV '/it'\''s $HOME\!/(x) y'"#);
+        insta::assert_snapshot!(line("bin/activate.fish", "set -gx VIRTUAL_ENV "), @r#"set -gx VIRTUAL_ENV '/it\'s $HOME!/(x) y'"#);
+        assert!(kept.text("bin/activate").contains("'(xy) '"));
+        assert!(!kept.text("bin/activate").contains('@'));
+    }
+
+    #[test]
+    fn a_shell_activates_and_deactivates() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = directory.path().join("activate");
+        fs_err::write(&script, made("/it's $HOME", false).text("bin/activate")).unwrap();
+        let output = std::process::Command::new("/bin/sh")
+            .args(["-euc", "PATH=/bin; PS1='$ '; . \"$0\"; echo \"$VIRTUAL_ENV|$PATH|$PS1\"; deactivate; echo \"${VIRTUAL_ENV:-none}|$PATH|$PS1\""])
+            .arg(&script)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            text,
+            "/it's $HOME|/it's $HOME/bin:/bin|(itsHOME) $ \nnone|/bin|$ \n",
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}

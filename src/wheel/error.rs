@@ -42,8 +42,8 @@ pub enum Fault {
         #[source]
         source: zip::result::ZipError,
     },
-    /// Bytes follow or precede the archive, which readers disagree about.
-    #[error("it has bytes before or after the zip archive")]
+    /// Bytes stand before, between or behind the archive's parts, where readers disagree about them.
+    #[error("it has bytes that belong to no entry of the zip archive")]
     Surplus,
     /// Two entries have one name.
     #[error("the entry `{name}` stands in it twice")]

@@ -21,3 +21,6 @@ pub mod environment;
 pub mod repack;
 
 mod central;
+
+#[cfg(test)]
+mod fixture;

@@ -266,3 +266,173 @@ fn relative(path: &SafePath, from: &SafePath) -> String {
     let down: Vec<&str> = path.components().skip(common).collect();
     format!("{}{}", "../".repeat(up), down.join("/"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::support::wheel::WheelMaker;
+    use crate::wheel::direct_url::DirectUrl;
+    use crate::wheel::fixture::{Kept, chain, install, open, open_bytes};
+    use crate::wheel::tree::InstallTree;
+
+    const SITE: &str = "lib/python3.11/site-packages";
+
+    fn maker() -> WheelMaker {
+        WheelMaker::new("foo", "1.0")
+    }
+
+    #[test]
+    fn every_part_has_its_place() {
+        let wheel = maker()
+            .file_with_mode("foo/tool.sh", "x", 0o775)
+            .file("foo-1.0.data/purelib/pure.py", "p")
+            .file("foo-1.0.data/platlib/plat.so", "s")
+            .file("foo-1.0.data/scripts/run", "#!python\nrun")
+            .file("foo-1.0.data/scripts/plain", "#!/bin/sh\n")
+            .file("foo-1.0.data/scripts/foo-cmd", "an old wrapper")
+            .file("foo-1.0.data/data/etc/foo/foo.conf", "c")
+            .file("foo-1.0.data/data/lib64/foo.txt", "6")
+            .file("foo-1.0.data/headers/foo.h", "h")
+            .file("foo-1.0.dist-info/INSTALLER", "someone else")
+            .entry_points("[console_scripts]\nfoo-cmd = foo:main\n");
+        let kept = install(&wheel).unwrap();
+        let listing: Vec<String> =
+            kept.0.iter().map(|(path, (mode, _))| format!("{mode:o} {path}")).collect();
+        insta::assert_snapshot!(listing.join("\n"), @r"
+        755 bin/foo-cmd
+        755 bin/plain
+        755 bin/run
+        644 etc/foo/foo.conf
+        644 include/site/python3.11/foo/foo.h
+        644 lib/foo.txt
+        644 lib/python3.11/site-packages/foo-1.0.dist-info/INSTALLER
+        644 lib/python3.11/site-packages/foo-1.0.dist-info/METADATA
+        644 lib/python3.11/site-packages/foo-1.0.dist-info/RECORD
+        644 lib/python3.11/site-packages/foo-1.0.dist-info/WHEEL
+        644 lib/python3.11/site-packages/foo-1.0.dist-info/entry_points.txt
+        644 lib/python3.11/site-packages/foo.py
+        755 lib/python3.11/site-packages/foo/tool.sh
+        644 lib/python3.11/site-packages/plat.so
+        644 lib/python3.11/site-packages/pure.py
+        ");
+        assert_eq!(kept.text("bin/run"), "#!/env/bin/python\nrun");
+        insta::assert_snapshot!(kept.text(&format!("{SITE}/foo-1.0.dist-info/RECORD")).replace('\r', ""), @r"
+        ../../../bin/foo-cmd,sha256=FZe6E_4ew097a8AUq_HJPJH9CM6y_-lgqtQdNzxkTL0,201
+        ../../../bin/plain,sha256=qAdtPSjSHgIBKyDq99v3VAmmJ3E0Q5Al8oLjaOMwWr8,10
+        ../../../bin/run,sha256=ivmJ_u2HF2WnK2ls0_fe2FEMRAGNb4SGJkaur-c6y8g,21
+        ../../../etc/foo/foo.conf,sha256=Ln0sA6lQeuJl7PW1NWiFpTOTogKdJBOUmXJloaJa78Y,1
+        ../../../include/site/python3.11/foo/foo.h,sha256=qqlAJmTxpB9A67xSyZk-tmrrNmYClY_fqig7ceZNsSM,1
+        ../../foo.txt,sha256=5_bAEXdujbfNMwtUF0_Xb30CFrYSOHpf_PuB5vCRloM,1
+        foo-1.0.dist-info/INSTALLER,sha256=0BcGEse2DdX-5cFgBRIqkL-9sD-TUVncDSNhE6oevrU,5
+        foo-1.0.dist-info/METADATA,sha256=C3oe-VREfT1pzhgykVjrc6HzanP2BK3hPoD4n4Gy5DI,45
+        foo-1.0.dist-info/RECORD,,
+        foo-1.0.dist-info/WHEEL,sha256=dt6HpiaLQ-rwp2XUF5t1N01V0XjZTujOin7KG737c1g,78
+        foo-1.0.dist-info/entry_points.txt,sha256=Xor0OicaNaLWTKjEpqu-3YqX_IpFJqe8fUpslJ8vHKs,37
+        foo.py,sha256=kM55qqhSrc4b-StNTuN03Srg0kwfg1G4BckCKhUytaE,20
+        foo/tool.sh,sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE,1
+        plat.so,sha256=BDpxh3TFcr2KJa2-sb_NXAJWrhHOz5-cP5JdDlK-r4k,1
+        pure.py,sha256=FI3pxaekTRnlbNmuGlVL9nhHr7DFj24S-imsfd_KmUA,1
+        ");
+    }
+
+    #[test]
+    fn the_installer_says_what_it_knows() {
+        let options = InstallOptions {
+            requested: true,
+            direct_url: Some(DirectUrl::Directory { url: "file:///src".into() }),
+            installer: "loci",
+        };
+        let scheme = Scheme::for_python(12, Path::new("/env"));
+        let tree = InstallTree::plan(&open(&maker()).unwrap(), &scheme, &options).unwrap();
+        let mut kept = Kept::default();
+        tree.emit(&mut kept).unwrap();
+        let info = "lib/python3.12/site-packages/foo-1.0.dist-info";
+        assert_eq!(kept.text(&format!("{info}/INSTALLER")), "loci\n");
+        assert_eq!(kept.text(&format!("{info}/REQUESTED")), "");
+        assert!(kept.text(&format!("{info}/direct_url.json")).contains("file:///src"));
+        assert_eq!(tree.entries().last().unwrap().path.file_name(), "RECORD");
+        for (entry, facts) in tree.contents() {
+            let bytes = &kept.0[entry.path.as_str()].1;
+            assert_eq!(facts, Facts { digest: Digest::of(bytes), size: bytes.len() as u64 });
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_the_environment_stays() {
+        let refused = |path: &str| {
+            install(&maker().file(&format!("foo-1.0.data/{path}"), "#!python\n"))
+                .err()
+                .map(|error| chain(&error))
+        };
+        insta::assert_snapshot!(refused("scripts/python").unwrap(), @"the wheel `foo-1.0-py3-none-any.whl` cannot be used: the entry `foo-1.0.data/scripts/python` would overwrite `bin/python`, which belongs to the environment");
+        for path in [
+            "scripts/python3",
+            "scripts/python3.11",
+            "scripts/activate",
+            "scripts/activate.fish",
+            "scripts/Activate.ps1",
+            "data/pyvenv.cfg",
+            "data/bin/python",
+            "data/lib64",
+            "data/lib",
+        ] {
+            assert!(refused(path).is_some(), "{path}");
+        }
+        for path in
+            ["scripts/python-argcomplete-check", "scripts/activate-global-python-argcomplete"]
+        {
+            assert_eq!(refused(path), None);
+        }
+        let entry_point = maker().entry_points("[console_scripts]\npython3 = foo:main\n");
+        assert!(install(&entry_point).is_err());
+    }
+
+    #[test]
+    fn entries_without_a_place_or_with_the_same_are_refused() {
+        let refused = |path: &str| chain(&install(&maker().file(path, "")).err().unwrap().fault);
+        insta::assert_snapshot!(refused("foo-1.0.data/else/x"), @"the entry `foo-1.0.data/else/x` is not below `scripts`, `data`, `headers`, `purelib` or `platlib`");
+        insta::assert_snapshot!(refused("foo-1.0.data/x"), @"the entry `foo-1.0.data/x` is not below `scripts`, `data`, `headers`, `purelib` or `platlib`");
+        insta::assert_snapshot!(refused("foo-1.0.data/purelib/foo.py"), @"the entries `foo.py` and `foo-1.0.data/purelib/foo.py` would both be installed at `lib/python3.11/site-packages/foo.py`");
+        insta::assert_snapshot!(refused("foo-1.0.data/purelib/foo.py/x"), @"the entries `foo.py` and `foo-1.0.data/purelib/foo.py/x` would both be installed at `lib/python3.11/site-packages/foo.py`");
+    }
+
+    #[test]
+    fn record_is_held_against_the_content() {
+        // The content is stored by then, so the fault is seen when the entry is inflated.
+        let wheel = maker().file("foo/a.txt", "x");
+        let text = "sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE";
+        let error = |bytes: &[u8]| {
+            let archive = open_bytes(bytes, &wheel.filename()).unwrap();
+            let options = InstallOptions { requested: false, direct_url: None, installer: "loci" };
+            let scheme = Scheme::for_python(11, Path::new("/env"));
+            InstallTree::plan(&archive, &scheme, &options)
+                .and_then(|tree| tree.emit(&mut Kept::default()))
+                .map_err(|error| chain(&error))
+        };
+        let record = format!("foo/a.txt,{text},1\n");
+        let wrong = record.replace("LXEW", "LXEX");
+        let with_record = |record: &str| {
+            wheel.clone().without_record().file("foo-1.0.dist-info/RECORD", record).bytes()
+        };
+        assert_eq!(error(&with_record(&record)), Ok(()));
+        assert_eq!(error(&with_record("")), Ok(()));
+        insta::assert_snapshot!(error(&with_record(&wrong)).unwrap_err(), @"the wheel `foo-1.0-py3-none-any.whl` cannot be used: the entry `foo/a.txt` has the hash `sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE`, and RECORD says `sha256=LXEXQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE`");
+        let strong = "foo/a.txt,sha512=AAAA,1\n";
+        assert!(error(&with_record(strong)).is_err());
+    }
+
+    #[test]
+    fn paths_are_relative_to_site_packages() {
+        let from: SafePath = SITE.parse().unwrap();
+        for (path, found) in [
+            ("lib/python3.11/site-packages/a/b", "a/b"),
+            ("lib/python3.11/other", "../other"),
+            ("bin/x", "../../../bin/x"),
+            ("lib/x", "../../x"),
+        ] {
+            assert_eq!(relative(&path.parse().unwrap(), &from), found);
+        }
+    }
+}

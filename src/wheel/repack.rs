@@ -133,3 +133,74 @@ pub fn repack(
     let written = zip.finish().map_err(std::io::Error::from).and_then(|mut out| out.flush());
     written.map_err(|source| fail(Fault::Write { path: filename.as_str().into(), source }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::support::wheel::WheelMaker;
+    use crate::wheel::fixture::{chain, open_bytes};
+
+    fn repacked(bytes: &[u8], filename: &str) -> Result<Vec<u8>, WheelError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wheel");
+        fs_err::write(&path, bytes).unwrap();
+        let mut out = Cursor::new(Vec::new());
+        let file = WheelFile::open(&path).unwrap();
+        repack(&file, &filename.parse().unwrap(), &mut out, SourceDateEpoch::default())?;
+        Ok(out.into_inner())
+    }
+
+    #[test]
+    fn the_same_content_is_the_same_file() {
+        let one = WheelMaker::new("foo", "1").file("a", "1").file_with_mode("b", "2", 0o775);
+        let two = WheelMaker::new("foo", "1").file_with_mode("b", "2", 0o711).file("a", "1");
+        let name = one.filename();
+        let bytes = repacked(&one.bytes(), &name).unwrap();
+        assert_eq!(bytes, repacked(&two.bytes(), &name).unwrap());
+        assert_eq!(bytes, repacked(&bytes, &name).unwrap());
+        let archive = open_bytes(&bytes, &name).unwrap();
+        let order: Vec<&str> = archive.entries().iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(
+            order,
+            [
+                "a",
+                "b",
+                "foo.py",
+                "foo-1.dist-info/METADATA",
+                "foo-1.dist-info/WHEEL",
+                "foo-1.dist-info/RECORD"
+            ]
+        );
+        assert!(archive.entries()[1].executable);
+        let record = String::from_utf8(archive.record_bytes().unwrap()).unwrap();
+        assert!(record.ends_with("\nfoo-1.dist-info/RECORD,,\n"), "{record}");
+    }
+
+    #[test]
+    fn signatures_go_and_lies_are_refused() {
+        let signed = WheelMaker::new("foo", "1").file("foo-1.dist-info/RECORD.jws", "{}");
+        let bytes = repacked(&signed.bytes(), &signed.filename()).unwrap();
+        let archive = open_bytes(&bytes, &signed.filename()).unwrap();
+        assert_eq!(archive.read_info("RECORD.jws").unwrap(), None);
+        let lying = WheelMaker::new("foo", "1")
+            .without_record()
+            .file("foo-1.dist-info/RECORD", "foo.py,sha256=AAAA,1\n");
+        let error = repacked(&lying.bytes(), &lying.filename()).unwrap_err();
+        assert!(chain(&error).contains("the entry `foo.py` has the hash `sha256="), "{error}");
+    }
+
+    #[test]
+    fn times_are_civil() {
+        for (seconds, time) in [
+            (0, "1980-01-01 00:00:00"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (1_700_000_001, "2023-11-14 22:13:20"),
+            (u64::MAX, "2107-12-31 23:59:58"),
+        ] {
+            let found = SourceDateEpoch(seconds).zip_time();
+            assert_eq!(found.to_string(), time, "{seconds}");
+        }
+    }
+}
