@@ -8,6 +8,7 @@
 //! - [`store`]: the content-addressed store of all that was obtained.
 //! - [`resolve`]: finds versions that go together, explains when none do, and locks them.
 //! - [`build`]: source archives become wheels (PEP 517).
+//! - [`index`]: package indexes: pages, the choice of a file, metadata, fetching.
 //! - [`pipeline`]: joins the stages and schedules them.
 //! - [`report`]: draws what the pipeline says, for people.
 
@@ -17,6 +18,7 @@ pub mod wheel;
 pub mod store;
 pub mod resolve;
 pub mod build;
+pub mod index;
 pub mod pipeline;
 pub mod report;
 

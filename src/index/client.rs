@@ -4,7 +4,7 @@
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
@@ -14,7 +14,7 @@ use reqwest::header::{
 use reqwest::{Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use url::Url;
+use url::{Origin, Url};
 
 use super::credentials::{Credentials, Netrc};
 use super::error::{IndexError, Shown};
@@ -75,6 +75,9 @@ struct Inner {
     unchecked: Option<Pair>,
     credentials: Credentials,
     settings: ClientSettings,
+    /// Servers no try of a request could reach: later requests to them are tried once, so that a
+    /// thousand pages of a dead index don't each wait out their retries.
+    dead: Mutex<Vec<Origin>>,
 }
 
 /// Texts may be compressed on the way; files are hashed as they are, so they may not.
@@ -134,7 +137,13 @@ impl Client {
         };
         let checked = Pair::new(&settings, Some(&roots))?;
         let credentials = Credentials::new(netrc);
-        Ok(Self(Arc::new(Inner { checked, unchecked, credentials, settings })))
+        Ok(Self(Arc::new(Inner {
+            checked,
+            unchecked,
+            credentials,
+            settings,
+            dead: Mutex::default(),
+        })))
     }
 
     /// The address without the login in it, which is remembered for that server.
@@ -151,6 +160,9 @@ impl Client {
         let text = self.text_if(url, "*/*", &Validators::default()).await?;
         if text.status.is_success() {
             return Ok(text);
+        }
+        if let Ok(path) = url.to_file_path() {
+            return Err(IndexError::Local { path, source: io::ErrorKind::NotFound.into() });
         }
         Err(IndexError::Status { url: Shown::new(url), status: text.status })
     }
@@ -178,7 +190,7 @@ impl Client {
         loop {
             match self.try_text(url, &headers).await {
                 Ok(text) => return Ok(text),
-                Err(failure) => retries.pause(failure).await?,
+                Err(failure) => self.pause(url, &mut retries, failure).await?,
             }
         }
     }
@@ -209,9 +221,8 @@ impl Client {
         };
         if status.is_success() {
             let bytes = response.bytes().await.map_err(|error| network(url, error))?;
-            text.text = String::from_utf8(bytes.into()).map_err(|_| {
-                Failure::Final(IndexError::Encoding { url: Shown::new(url) })
-            })?;
+            text.text = String::from_utf8(bytes.into())
+                .map_err(|_| Failure::Final(IndexError::Encoding { url: Shown::new(url) }))?;
         }
         Ok(text)
     }
@@ -226,7 +237,7 @@ impl Client {
         loop {
             match self.try_get(url, headers, |pair| &pair.files).await {
                 Ok(response) => return Ok(response),
-                Err(failure) => retries.pause(failure).await?,
+                Err(failure) => self.pause(url, &mut retries, failure).await?,
             }
         }
     }
@@ -254,7 +265,22 @@ impl Client {
         if let Some(login) = login {
             request = request.basic_auth(login.name, login.password);
         }
-        let response = request.send().await.map_err(|error| network(url, error))?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let unreachable = error.is_connect();
+                let failure = network(url, error);
+                return Err(match failure {
+                    Failure::Again(error, _)
+                        if unreachable && self.dead().contains(&url.origin()) =>
+                    {
+                        Failure::Final(error)
+                    }
+                    failure => failure,
+                });
+            }
+        };
+        self.dead().retain(|origin| *origin != url.origin());
         let status = response.status();
         let may_pass = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
             || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
@@ -275,6 +301,33 @@ impl Client {
             .any(|trusted| trusted == host || Some(trusted) == with_port.as_ref())
     }
 
+    /// Waits before the next try, if there is to be one.
+    async fn pause(
+        &self,
+        url: &Url,
+        retries: &mut Retries,
+        failure: Failure,
+    ) -> Result<(), IndexError> {
+        let (error, after) = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Again(error, after) => (error, after),
+        };
+        let waited = retries.again(error, after).await;
+        if let Err(IndexError::Network { source, .. }) = &waited
+            && source.is_connect()
+        {
+            let mut dead = self.dead();
+            if !dead.contains(&url.origin()) {
+                dead.push(url.origin());
+            }
+        }
+        waited
+    }
+
+    fn dead(&self) -> MutexGuard<'_, Vec<Origin>> {
+        self.0.dead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A fresh count of retries.
     pub(super) fn retries(&self) -> Retries {
         Retries { left: self.0.settings.retries, wait: self.0.settings.first_wait }
@@ -288,13 +341,6 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    async fn pause(&mut self, failure: Failure) -> Result<(), IndexError> {
-        match failure {
-            Failure::Final(error) => Err(error),
-            Failure::Again(error, after) => self.again(error, after).await,
-        }
-    }
-
     /// Waits before the next try; gives the error back when there is none left.
     pub(super) async fn again(
         &mut self,
@@ -374,9 +420,9 @@ fn roots(settings: &ClientSettings) -> Result<rustls::RootCertStore, IndexError>
         Some(path) => {
             let fail = |source| IndexError::Certificates { path: path.clone(), source };
             let pem = fs_err::read(path).map_err(fail)?;
-            CertificateDer::pem_slice_iter(&pem)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| fail(io::Error::new(io::ErrorKind::InvalidData, error.to_string())))?
+            CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(
+                |error| fail(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+            )?
         }
         None => rustls_native_certs::load_native_certs().certs,
     };
@@ -440,8 +486,7 @@ fn max_age(value: &str) -> Option<u64> {
 
 /// Reads a file, or the `index.html` of a directory.
 fn local_text(url: &Url) -> Result<Text, IndexError> {
-    let mut path =
-        url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(url) })?;
+    let mut path = url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(url) })?;
     let mut at = url.clone();
     if path.is_dir() {
         path.push("index.html");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::json::JsonPageError;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::vocab::core_metadata::CoreMetadataError;
 use crate::vocab::digest::Digest;
 
@@ -52,9 +52,6 @@ pub enum IndexError {
     /// The HTTP client cannot be made of its settings.
     #[error("the HTTP client cannot be set up")]
     Setup(#[source] reqwest::Error),
-    /// The system has no certificate to trust.
-    #[error("no root certificate was found, so no server can be trusted")]
-    NoRoots,
     /// The proxy cannot be used.
     #[error("the proxy `{proxy}` is not an address")]
     Proxy {
@@ -129,7 +126,9 @@ pub enum IndexError {
         url: Shown,
     },
     /// The bytes are not those that were announced.
-    #[error("the bytes of `{file}` are not those the index announced: expected {expected}, found {found}")]
+    #[error(
+        "the bytes of `{file}` are not those the index announced: expected {expected}, found {found}"
+    )]
     Mismatch {
         /// The file's name.
         file: String,
@@ -190,15 +189,6 @@ pub enum IndexError {
         /// Why.
         #[source]
         source: io::Error,
-    },
-    /// Another task asked for the same page, and it failed there.
-    #[error("the page of `{name}` cannot be had")]
-    Shared {
-        /// The project.
-        name: String,
-        /// Why.
-        #[source]
-        source: std::sync::Arc<IndexError>,
     },
 }
 

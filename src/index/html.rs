@@ -235,8 +235,14 @@ mod tests {
         url("<a href='../../f/Foo.Bar-1.zip'>", "https://index.test/f/Foo.Bar-1.zip");
         url("<base href=/else/><a href=foo_bar-1.zip>", "https://index.test/else/foo_bar-1.zip");
         url("<a href='//cdn.test/foo_bar-1.zip'>", "https://cdn.test/foo_bar-1.zip");
-        url("<a href='foo_bar-1%2Blocal.zip'>", "https://index.test/simple/foo-bar/foo_bar-1%2Blocal.zip");
-        url("<a href='foo_bar-1.zip?a=1&amp;b=2'>", "https://index.test/simple/foo-bar/foo_bar-1.zip?a=1&b=2");
+        url(
+            "<a href='foo_bar-1%2Blocal.zip'>",
+            "https://index.test/simple/foo-bar/foo_bar-1%2Blocal.zip",
+        );
+        url(
+            "<a href='foo_bar-1.zip?a=1&amp;b=2'>",
+            "https://index.test/simple/foo-bar/foo_bar-1.zip?a=1&b=2",
+        );
         assert!(files("<a href='foo_bar-1.zip").is_empty() || files("<a").is_empty());
     }
 

@@ -20,11 +20,7 @@ pub(super) enum JsonPageError {
 /// Reads the page of `name` that was found at `at`.
 ///
 /// A major version other than 1 is refused, as PEP 629 asks of clients.
-pub(super) fn listing(
-    name: &PackageName,
-    at: &Url,
-    text: &str,
-) -> Result<Listing, JsonPageError> {
+pub(super) fn listing(name: &PackageName, at: &Url, text: &str) -> Result<Listing, JsonPageError> {
     let page: Page<'_> = serde_json::from_str(text).map_err(JsonPageError::Form)?;
     if let Some(version) = page.meta.and_then(|meta| meta.api_version)
         && version.split('.').next() != Some("1")
@@ -149,7 +145,10 @@ mod tests {
         assert_eq!((files[0].size, files[0].sha256), (Some(4), Some(Digest::of(b"x"))));
         assert_eq!(files[0].yanked.as_deref(), Some("a \"reason\""));
         assert_eq!(files[0].metadata, MetadataFile::Present(Some(Digest::of(b"x"))));
-        assert_eq!((files[1].yanked.as_deref(), files[1].metadata), (Some(""), MetadataFile::Present(None)));
+        assert_eq!(
+            (files[1].yanked.as_deref(), files[1].metadata),
+            (Some(""), MetadataFile::Present(None))
+        );
         assert_eq!((files[2].yanked.as_deref(), files[2].metadata), (None, MetadataFile::Absent));
     }
 
@@ -159,9 +158,6 @@ mod tests {
             assert!(matches!(read(text), Err(JsonPageError::Form(_))), "{text}");
         }
         let error = read(r#"{"meta": {"api-version": "2.0"}, "files": []}"#).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the page has version `2.0` of the API, and only 1 is known"
-        );
+        assert_eq!(error.to_string(), "the page has version `2.0` of the API, and only 1 is known");
     }
 }

@@ -215,8 +215,17 @@ mod tests {
                 yanked: Some("bad\tday"),
                 metadata: Some(Some(&hex)),
             },
-            Offer { filename: "six-1.9.tar.gz", url: "/a/download?f=six-1.9.tar.gz", ..Offer::default() },
-            Offer { filename: "six-1.16.tar.gz", url: "six-1.16.tar.gz", metadata: Some(None), ..Offer::default() },
+            Offer {
+                filename: "six-1.9.tar.gz",
+                url: "/a/download?f=six-1.9.tar.gz",
+                ..Offer::default()
+            },
+            Offer {
+                filename: "six-1.16.tar.gz",
+                url: "six-1.16.tar.gz",
+                metadata: Some(None),
+                ..Offer::default()
+            },
             Offer { filename: "six-1.16.0.exe", url: "six-1.16.0.exe", ..Offer::default() },
             Offer { filename: "seven-1.tar.gz", url: "seven-1.tar.gz", ..Offer::default() },
         ];
@@ -244,7 +253,8 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_is_not_there() {
-        let offer = Offer { filename: "six-1.tar.gz", url: "https://h/six-1.tar.gz", ..Offer::default() };
+        let offer =
+            Offer { filename: "six-1.tar.gz", url: "https://h/six-1.tar.gz", ..Offer::default() };
         let text = Listing::new(&six(), None, std::iter::once(offer)).as_text().to_owned();
         for cut in 0..text.len() {
             assert_eq!(Listing::from_text(&six(), text[..cut].to_owned()), None, "{cut}");

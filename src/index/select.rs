@@ -210,8 +210,9 @@ pub fn select(
     if files.is_empty() {
         return Err(no_fit(missing(page, wanted)));
     }
-    best(page.name(), files, target, formats)
-        .map_err(|faults| no_fit(Reason::Unfit { faults, sdists: formats.allows_sdists(page.name()) }))
+    best(page.name(), files, target, formats).map_err(|faults| {
+        no_fit(Reason::Unfit { faults, sdists: formats.allows_sdists(page.name()) })
+    })
 }
 
 /// A version with a file that fits.

@@ -3,5 +3,6 @@
 //! here may use loci itself.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::must_use_candidate)]
 
+pub mod index;
 pub mod sdist;
 pub mod wheel;

@@ -1,0 +1,118 @@
+//! [`PageCache`]: listings on disk, with what it takes to ask whether they still hold.
+//!
+//! It is only a cache: a file that is not there, not whole or of another format is a miss, and a
+//! write that fails is no failure of the run.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::client::Validators;
+use super::listing::Listing;
+use crate::vocab::digest::Digest;
+use crate::vocab::requirement::PackageName;
+
+/// How long a page is believed when its server does not say: what the largest index says of its own.
+const DEFAULT_FRESH: u64 = 600;
+
+/// Listings by the address of their page.
+#[derive(Debug)]
+pub(super) struct PageCache {
+    dir: PathBuf,
+}
+
+/// A listing from an earlier run, or from this one.
+#[derive(Debug)]
+pub(super) struct CachedPage {
+    pub(super) listing: Listing,
+    stamp: Stamp,
+}
+
+/// The first line of a cached page, in JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Stamp {
+    /// When it was read or found unchanged, in seconds since 1970.
+    read: u64,
+    /// For how many seconds it is believed from then on.
+    fresh: u64,
+    etag: Option<String>,
+    last_modified: Option<String>,
+}
+
+impl CachedPage {
+    pub(super) fn is_fresh(&self) -> bool {
+        let age = now().checked_sub(Duration::from_secs(self.stamp.read));
+        // A page from the future tells that a clock was wrong: it is not believed.
+        age.is_some_and(|age| age < Duration::from_secs(self.stamp.fresh))
+    }
+
+    pub(super) fn validators(&self) -> Validators {
+        Validators {
+            etag: self.stamp.etag.clone(),
+            last_modified: self.stamp.last_modified.clone(),
+        }
+    }
+}
+
+impl PageCache {
+    /// A cache in `dir`, which is made when it is first written to.
+    pub(super) const fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    pub(super) fn get(&self, url: &Url, name: &PackageName) -> Option<CachedPage> {
+        let mut text = fs_err::read_to_string(self.path(url)).ok()?;
+        let end = text.find('\n')?;
+        let stamp = serde_json::from_str(&text[..end]).ok()?;
+        text.drain(..=end);
+        Some(CachedPage { listing: Listing::from_text(name, text)?, stamp })
+    }
+
+    pub(super) fn put(
+        &self,
+        url: &Url,
+        listing: &Listing,
+        validators: &Validators,
+        max_age: Option<u64>,
+    ) {
+        let stamp = Stamp {
+            read: now().as_secs(),
+            fresh: max_age.unwrap_or(DEFAULT_FRESH),
+            etag: validators.etag.clone(),
+            last_modified: validators.last_modified.clone(),
+        };
+        let path = self.path(url);
+        if let Err(error) = write(&path, &stamp, listing) {
+            tracing::debug!(%error, path = %path.display(), "an index page is not cached");
+        }
+    }
+
+    fn path(&self, url: &Url) -> PathBuf {
+        self.dir.join(Digest::of(url.as_str().as_bytes()).hex())
+    }
+}
+
+fn write(path: &Path, stamp: &Stamp, listing: &Listing) -> std::io::Result<()> {
+    let mut bytes = serde_json::to_vec(stamp)?;
+    bytes.push(b'\n');
+    bytes.extend_from_slice(listing.as_text().as_bytes());
+    replace(path, &bytes)
+}
+
+/// Writes a cached file by renaming, so that no reader sees half of it. It is not synced: what a
+/// power cut leaves is found out when it is read.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs_err::create_dir_all(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
