@@ -6,9 +6,9 @@
 //! - [`input`]: the files people write, read strictly.
 //! - [`wheel`]: reads a wheel and says what its installation consists of.
 //! - [`store`]: the content-addressed store of all that was obtained.
+//! - [`index`]: package indexes: pages, choice of files, fetching.
 //! - [`resolve`]: finds versions that go together, explains when none do, and locks them.
 //! - [`build`]: source archives become wheels (PEP 517).
-//! - [`index`]: package indexes: pages, the choice of a file, metadata, fetching.
 //! - [`pipeline`]: joins the stages and schedules them.
 //! - [`report`]: draws what the pipeline says, for people.
 
@@ -16,9 +16,9 @@ pub mod vocab;
 pub mod input;
 pub mod wheel;
 pub mod store;
+pub mod index;
 pub mod resolve;
 pub mod build;
-pub mod index;
 pub mod pipeline;
 pub mod report;
 
