@@ -12,20 +12,21 @@ use pep440_rs::Version;
 
 use super::central::{self, CentralEntry, Method};
 use super::error::{Fault, WheelError};
-use super::file::WheelFile;
+use super::file::{WheelFile, WheelReader};
 use super::info::WheelInfo;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::requirement::package_name;
 use crate::vocab::safe_path::SafePath;
 use crate::vocab::wheel_filename::WheelFilename;
 
-/// A checked wheel; cloning is cheap and shares all of it.
+/// A checked wheel, its file held open; cloning is cheap and shares all of it.
 #[derive(Debug, Clone)]
 pub struct WheelArchive(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     file: WheelFile,
+    reader: WheelReader,
     filename: WheelFilename,
     entries: Vec<ArchiveEntry>,
     by_path: HashMap<SafePath, usize>,
@@ -63,8 +64,9 @@ impl WheelArchive {
     /// [`WheelError`] naming the entry at fault.
     pub fn open(file: WheelFile, filename: &WheelFilename) -> Result<Self, WheelError> {
         let build = || {
+            let reader = file.reader().map_err(|source| Fault::Read { source })?;
             let entries: Vec<ArchiveEntry> =
-                central::read(&file)?.into_iter().map(ArchiveEntry::from).collect();
+                central::read(&reader)?.into_iter().map(ArchiveEntry::from).collect();
             let dist_info = find_dist_info(&entries, filename)?;
             let by_path: HashMap<SafePath, usize> = entries
                 .iter()
@@ -77,11 +79,11 @@ impl WheelArchive {
                     return Err(Fault::Missing { name: path.to_string() });
                 }
             }
-            Ok((entries, dist_info, by_path))
+            Ok((reader, entries, dist_info, by_path))
         };
-        let (entries, dist_info, by_path) = build().map_err(|fault| fault.of(filename))?;
+        let (reader, entries, dist_info, by_path) = build().map_err(|fault| fault.of(filename))?;
         let filename = filename.clone();
-        Ok(Self(Arc::new(Inner { file, filename, entries, by_path, dist_info })))
+        Ok(Self(Arc::new(Inner { file, reader, filename, entries, by_path, dist_info })))
     }
 
     /// The file name it was opened by.
@@ -128,7 +130,7 @@ impl WheelArchive {
             usize::try_from(bytes).map_err(|_| Fault::Inflate { name: name(), size: bytes })
         };
         let mut packed = vec![0; length(entry.compressed)?];
-        self.0.file.read_at(entry.start, &mut packed).map_err(|source| Fault::Read { source })?;
+        self.0.reader.read_at(entry.start, &mut packed).map_err(|source| Fault::Read { source })?;
         let bytes = match entry.method {
             Method::Stored => packed,
             Method::Deflated => {
@@ -154,7 +156,7 @@ impl WheelArchive {
         entry: &ArchiveEntry,
         most: u64,
     ) -> Result<Vec<u8>, WheelError> {
-        let mut reader = self.0.file.reader();
+        let mut reader = self.0.reader.clone();
         let mut start = Vec::new();
         std::io::Seek::seek(&mut reader, std::io::SeekFrom::Start(entry.start))
             .and_then(|_| {
@@ -248,7 +250,6 @@ fn find_dist_info(entries: &[ArchiveEntry], filename: &WheelFilename) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::support::wheel::WheelMaker;
     use crate::wheel::fixture::{chain, open, open_bytes, patched};
 

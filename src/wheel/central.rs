@@ -10,7 +10,7 @@ use std::io::{self, BufReader};
 use zip::read::{ArchiveOffset, Config, ZipArchive};
 
 use super::error::Fault;
-use super::file::WheelFile;
+use super::file::WheelReader;
 use crate::vocab::safe_path::SafePath;
 
 /// No entry above this is taken: an entry is unpacked in memory as a whole.
@@ -42,9 +42,9 @@ pub(super) struct CentralEntry {
 }
 
 /// The files of the archive in the order of its directory; entries for directories are left out.
-pub(super) fn read(file: &WheelFile) -> Result<Vec<CentralEntry>, Fault> {
+pub(super) fn read(file: &WheelReader) -> Result<Vec<CentralEntry>, Fault> {
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
-    let zip = ZipArchive::with_config(config, BufReader::new(file.reader()))
+    let zip = ZipArchive::with_config(config, BufReader::new(file.clone()))
         .map_err(|source| Fault::Zip { source })?;
     refuse_surplus(file, zip.comment().len())?;
     if zip.has_duplicate_names() {
@@ -109,7 +109,7 @@ pub(super) fn read(file: &WheelFile) -> Result<Vec<CentralEntry>, Fault> {
 
 /// The directory must end where its end record begins, and that where the file does: bytes in
 /// between or behind are another archive to some readers (APPNOTE 4.3.14 to 4.3.16).
-fn refuse_surplus(file: &WheelFile, comment: usize) -> Result<(), Fault> {
+fn refuse_surplus(file: &WheelReader, comment: usize) -> Result<(), Fault> {
     let read = |at: u64, buffer: &mut [u8]| {
         file.read_at(at, buffer).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof => Fault::Surplus,
@@ -188,7 +188,7 @@ const fn end_of(entry: &CentralEntry) -> u64 {
 /// Reads the entry's own header, which must say what the directory says, and returns where its
 /// compressed bytes begin.
 fn local_data_start(
-    file: &WheelFile,
+    file: &WheelReader,
     listed: &zip::read::ZipFileEntry<'_>,
     raw: &[u8],
     name: &dyn Fn() -> String,

@@ -1,7 +1,8 @@
 //! [`WheelFile`]: a wheel's bytes, wherever they stand.
 //!
 //! A wheel is a file of its own, or a window of one: a member of an uncompressed tar or layer is
-//! read in place. Nothing is mapped into memory, for a file that shrinks under a map is a crash.
+//! read in place. Nothing is mapped into memory, for a file that shrinks under a map is a crash, and
+//! nothing is held open: a set has more wheels than a process may open files.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -10,10 +11,10 @@ use std::sync::Arc;
 
 use crate::vocab::digest::Digest;
 
-/// The bytes of a wheel, read at offsets so that threads may share one; cloning shares the open file.
-#[derive(Debug, Clone)]
+/// Where the bytes of a wheel are.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WheelFile {
-    file: Arc<fs_err::File>,
+    path: Arc<Path>,
     offset: u64,
     length: u64,
 }
@@ -22,18 +23,17 @@ impl WheelFile {
     /// The whole of the file at `path`.
     ///
     /// # Errors
-    /// When it cannot be opened or is not a regular file.
+    /// When it is not there or not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let (file, length) = open_regular(path)?;
-        Ok(Self { file: Arc::new(file), offset: 0, length })
+        Ok(Self { path: path.into(), offset: 0, length: length_of(path)? })
     }
 
     /// `length` bytes of the file at `path`, from byte `offset` on.
     ///
     /// # Errors
-    /// When the file cannot be opened, is not a regular file or ends before the window does.
+    /// When the file is not there, not a regular file or ends before the window does.
     pub fn window(path: &Path, offset: u64, length: u64) -> io::Result<Self> {
-        let (file, whole) = open_regular(path)?;
+        let whole = length_of(path)?;
         if offset.checked_add(length).is_none_or(|end| end > whole) {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
@@ -43,7 +43,7 @@ impl WheelFile {
                 ),
             ));
         }
-        Ok(Self { file: Arc::new(file), offset, length })
+        Ok(Self { path: path.into(), offset, length })
     }
 
     /// The number of bytes.
@@ -61,64 +61,79 @@ impl WheelFile {
     /// The path of the file that holds the bytes, perhaps among others.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.file.path()
+        &self.path
     }
 
-    /// Fills `buffer` with the bytes from `offset` on.
+    /// Fills `buffer` with the bytes from `offset` on. Each call opens the file: for more than one,
+    /// a reader is cheaper.
     ///
     /// # Errors
     /// When there are fewer bytes than the buffer takes, or the file cannot be read.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.length) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.file.file().read_exact_at(buffer, self.offset + offset)
+        self.reader()?.read_at(offset, buffer)
     }
 
-    /// A reader over all bytes, with a position of its own.
-    #[must_use]
-    pub fn reader(&self) -> WheelReader {
-        WheelReader { file: self.clone(), position: 0 }
+    /// Opens the file and returns a reader over all bytes, at their start.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn reader(&self) -> io::Result<WheelReader> {
+        let file = Arc::new(fs_err::File::open(&*self.path)?);
+        Ok(WheelReader { file, offset: self.offset, length: self.length, position: 0 })
     }
 
     /// The SHA-256 of the bytes.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When the file cannot be read or has become shorter.
     pub fn digest(&self) -> io::Result<Digest> {
-        let (digest, length) = Digest::of_reader(self.reader())?;
+        let (digest, length) = Digest::of_reader(self.reader()?)?;
         if length == self.length { Ok(digest) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 
-fn open_regular(path: &Path) -> io::Result<(fs_err::File, u64)> {
-    let file = fs_err::File::open(path)?;
-    let metadata = file.metadata()?;
+fn length_of(path: &Path) -> io::Result<u64> {
+    let metadata = fs_err::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("`{}` is not a regular file", path.display()),
         ));
     }
-    Ok((file, metadata.len()))
+    Ok(metadata.len())
 }
 
-/// Reads and seeks in a [`WheelFile`]; what is beyond the wheel's bytes does not exist.
+/// The open bytes of a [`WheelFile`]; what is beyond them does not exist. A clone shares the open
+/// file and has a position of its own, so that threads may read at once.
 #[derive(Debug, Clone)]
 pub struct WheelReader {
-    file: WheelFile,
+    file: Arc<fs_err::File>,
+    offset: u64,
+    length: u64,
     position: u64,
+}
+
+impl WheelReader {
+    /// The number of bytes.
+    pub(super) const fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on, wherever the position is.
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.file.file().read_exact_at(buffer, self.offset + offset)
+    }
 }
 
 impl Read for WheelReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.file.length.saturating_sub(self.position);
+        let left = self.length.saturating_sub(self.position);
         let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let got = self
-            .file
-            .file
-            .file()
-            .read_at(&mut buffer[..wanted], self.file.offset + self.position)?;
+        let at = self.offset.saturating_add(self.position);
+        let got = self.file.file().read_at(&mut buffer[..wanted], at)?;
         self.position += got as u64;
         Ok(got)
     }
@@ -128,7 +143,7 @@ impl Seek for WheelReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(by) => self.file.length.checked_add_signed(by),
+            SeekFrom::End(by) => self.length.checked_add_signed(by),
             SeekFrom::Current(by) => self.position.checked_add_signed(by),
         };
         self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
@@ -149,7 +164,7 @@ mod tests {
         assert_eq!((wheel.len(), wheel.path()), (5, path.as_path()));
         assert_eq!(wheel.digest().unwrap(), Digest::of(b"wheel"));
         let mut text = String::new();
-        let mut reader = wheel.reader();
+        let mut reader = wheel.reader().unwrap();
         reader.seek(SeekFrom::End(-3)).unwrap();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "eel");
