@@ -9,6 +9,7 @@
 //! - [`index`]: package indexes: pages, choice of files, fetching.
 //! - [`resolve`]: finds versions that go together, explains when none do, and locks them.
 //! - [`build`]: source archives become wheels (PEP 517).
+//! - [`image`]: writes a set of wheels out and reads it back: directories, tarballs, OCI layouts.
 //! - [`pipeline`]: joins the stages and schedules them.
 //! - [`report`]: draws what the pipeline says, for people.
 
@@ -19,6 +20,7 @@ pub mod store;
 pub mod index;
 pub mod resolve;
 pub mod build;
+pub mod image;
 pub mod pipeline;
 pub mod report;
 

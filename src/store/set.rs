@@ -78,17 +78,22 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Fetched from `url`, whose user name and password, query and fragment are left out: a set is
-    /// published.
+    /// Fetched from `url`, less its secrets: a set is published.
     #[must_use]
     pub fn fetched(url: &Url) -> Self {
+        Self::Fetched { url: Self::without_credentials(url).into() }
+    }
+
+    /// `url` without user name, password, query and fragment.
+    #[must_use]
+    pub fn without_credentials(url: &Url) -> Url {
         let mut url = url.clone();
         // Fails only for URLs that can have no user, where there is nothing to leave out.
         let _ = url.set_username("");
         let _ = url.set_password(None);
         url.set_query(None);
         url.set_fragment(None);
-        Self::Fetched { url: url.into() }
+        url
     }
 }
 

@@ -1,0 +1,331 @@
+//! [`Layer`]: a tar whose bytes are a function of the files in it.
+//!
+//! Regular files only, sorted by path unless the caller has an order to keep; mode 0644, user and
+//! group 0 without names, one fixed time. Headers are POSIX ustar; a PAX record is written only for
+//! what ustar cannot say (a path over 100 bytes or not in ASCII, a size of 8 GiB or more). Where each file's bytes
+//! stand is known before anything is written.
+
+use std::io::{self, Read, Write};
+
+use fs_err as fs;
+use serde_json::json;
+
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::layout::canonical_json;
+use crate::vocab::digest::{Digest, Hasher};
+use crate::vocab::safe_path::SafePath;
+
+use super::error::{ImageError, io_error};
+
+const BLOCK: u64 = 512;
+/// The first size ustar's eleven octal digits cannot say.
+const USTAR_SIZE: u64 = 1 << 33;
+/// Part of a layer's recipe: changes whenever equal members would be other bytes than before.
+const FORMAT: u32 = 1;
+
+/// A file in a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its path.
+    pub path: SafePath,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// The bytes of a [`Member`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A blob of the store.
+    Blob {
+        /// Its digest.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// These.
+    Bytes(Vec<u8>),
+}
+
+impl Member {
+    /// The number of its bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match &self.content {
+            Content::Blob { size, .. } => *size,
+            Content::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match &self.content {
+            Content::Blob { digest, .. } => *digest,
+            Content::Bytes(bytes) => Digest::of(bytes),
+        }
+    }
+
+    /// What precedes its bytes in a tar, a multiple of 512 bytes.
+    fn header(&self, epoch: u64) -> Vec<u8> {
+        let path = self.path.as_str();
+        let mut pax = Vec::new();
+        if path.len() > 100 || !path.is_ascii() {
+            pax_record(&mut pax, "path", path);
+        }
+        if self.size() >= USTAR_SIZE {
+            pax_record(&mut pax, "size", &self.size().to_string());
+        }
+        let mut out = Vec::new();
+        if !pax.is_empty() {
+            let name = format!("PaxHeaders/{}", self.path.file_name());
+            out.extend(ustar(&name, tar::EntryType::XHeader, pax.len() as u64, epoch).as_bytes());
+            out.extend(&pax);
+            out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
+        }
+        out.extend(ustar(path, tar::EntryType::Regular, self.size(), epoch).as_bytes());
+        out
+    }
+}
+
+/// A deterministic tar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    members: Vec<Member>,
+    epoch: u64,
+}
+
+impl Layer {
+    /// A layer of `members`, sorted by path, all of the time `epoch` in seconds since 1970.
+    #[must_use]
+    pub fn sorted(mut members: Vec<Member>, epoch: u64) -> Self {
+        members.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { members, epoch }
+    }
+
+    /// A tar of `members` in the order they come.
+    #[must_use]
+    pub fn ordered(members: Vec<Member>, epoch: u64) -> Self {
+        Self { members, epoch }
+    }
+
+    /// The files in it, in their order.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Where the bytes of each member begin, in the order of the members.
+    #[must_use]
+    pub fn offsets(&self) -> Vec<u64> {
+        let mut at = 0;
+        self.members
+            .iter()
+            .map(|member| {
+                let begin = at + member.header(self.epoch).len() as u64;
+                at = begin + member.size().next_multiple_of(BLOCK);
+                begin
+            })
+            .collect()
+    }
+
+    /// The size of the tar in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let last = self.offsets().last().copied().zip(self.members.last());
+        last.map_or(0, |(at, member)| at + member.size().next_multiple_of(BLOCK)) + 2 * BLOCK
+    }
+
+    /// A digest of all that the tar's bytes depend on. Equal recipes are equal layers.
+    #[must_use]
+    pub fn recipe(&self) -> Digest {
+        let members: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| (member.path.as_str(), member.digest(), member.size()))
+            .collect();
+        Digest::of(&canonical_json(
+            &json!({ "format": FORMAT, "epoch": self.epoch, "members": members }),
+        ))
+    }
+
+    /// Writes the tar to `out`, whose errors are worded by `refused`. Each blob is checked on the way.
+    ///
+    /// # Errors
+    /// [`ImageError::Store`] when a blob is gone or damaged, [`ImageError::Io`] when one cannot be read, and what
+    /// `refused` makes of an error of `out`.
+    pub fn write_to(
+        &self,
+        store: &Store,
+        out: &mut dyn Write,
+        refused: &dyn Fn(io::Error) -> ImageError,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), ImageError> {
+        const ZEROS: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
+        for member in &self.members {
+            out.write_all(&member.header(self.epoch)).map_err(refused)?;
+            match &member.content {
+                Content::Bytes(bytes) => {
+                    out.write_all(bytes).map_err(refused)?;
+                    progress(bytes.len() as u64);
+                }
+                Content::Blob { digest, size } => {
+                    copy_blob(store, digest, *size, out, refused, progress)?;
+                }
+            }
+            let padding = member.size().next_multiple_of(BLOCK) - member.size();
+            out.write_all(&ZEROS[..padding as usize]).map_err(refused)?;
+        }
+        out.write_all(&ZEROS).map_err(refused)
+    }
+}
+
+/// Copies a blob of `size` bytes to `out` and checks it on the way: what is written never has another
+/// size, and damage is found before the result gets its name.
+pub(super) fn copy_blob(
+    store: &Store,
+    digest: &Digest,
+    size: u64,
+    out: &mut dyn Write,
+    refused: &dyn Fn(io::Error) -> ImageError,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(), ImageError> {
+    let path = store.path(digest);
+    if store.size(digest) != Some(size) {
+        return Err(store.layout().no_such_blob(digest).into());
+    }
+    let mut file = fs::File::open(&path).map_err(io_error("read", &path))?.take(size);
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let count = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result.map_err(io_error("read", &path))?,
+        };
+        hasher.update(&buffer[..count]);
+        out.write_all(&buffer[..count]).map_err(refused)?;
+        progress(count as u64);
+    }
+    let (found, _) = hasher.finish();
+    if found == *digest {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged { digest: *digest, found }.into())
+    }
+}
+
+/// Appends `LENGTH KEY=VALUE\n`, where the length counts its own digits (pax(1), "pax Extended
+/// Header").
+fn pax_record(out: &mut Vec<u8>, key: &str, value: &str) {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    out.extend(format!("{length} {key}={value}\n").as_bytes());
+}
+
+fn ustar(path: &str, kind: tar::EntryType, size: u64, epoch: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    let name = &mut header.as_old_mut().name;
+    let length = path.len().min(name.len());
+    name[..length].copy_from_slice(&path.as_bytes()[..length]);
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    // Where there is a PAX size, this one only has to be readable.
+    header.set_size(if size < USTAR_SIZE { size } else { 0 });
+    header.set_mtime(epoch);
+    header.set_cksum();
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::safe;
+    use super::*;
+
+    fn bytes(path: &str, bytes: &[u8]) -> Member {
+        Member { path: safe(path), content: Content::Bytes(bytes.to_vec()) }
+    }
+
+    fn written(layer: &Layer, store: &Store) -> Vec<u8> {
+        let mut out = Vec::new();
+        layer.write_to(store, &mut out, &|error| panic!("{error}"), &|_| {}).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_layer_is_read_as_it_was_meant() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = store.put(b"wheel").unwrap();
+        let long = format!("{}.whl", "n".repeat(150));
+        let members = vec![
+            bytes(&long, b"long"),
+            bytes(".loci/index.json", b"{}"),
+            Member { path: safe("a.whl"), content: Content::Blob { digest, size: 5 } },
+            bytes("empty", b""),
+        ];
+        let layer = Layer::sorted(members.clone(), 7);
+        let tar = written(&layer, &store);
+        assert_eq!(tar.len() as u64, layer.size());
+        let mut archive = tar::Archive::new(&tar[..]);
+        let mut seen = Vec::new();
+        for (entry, offset) in archive.entries().unwrap().zip(layer.offsets()) {
+            let mut entry = entry.unwrap();
+            assert_eq!(entry.raw_file_position(), offset);
+            assert_eq!(entry.header().mtime().unwrap(), 7);
+            assert_eq!(entry.header().mode().unwrap(), 0o644);
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            seen.push((entry.path().unwrap().to_str().unwrap().to_owned(), text));
+        }
+        let expected =
+            [(".loci/index.json", "{}"), ("a.whl", "wheel"), ("empty", ""), (&long, "long")];
+        assert_eq!(seen, expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
+
+        let again = Layer::sorted(members.into_iter().rev().collect(), 7);
+        assert_eq!((again.recipe(), written(&again, &store)), (layer.recipe(), tar));
+    }
+
+    #[test]
+    fn damage_in_the_store_is_not_passed_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = store.put(b"wheel").unwrap();
+        let member = Member { path: safe("a.whl"), content: Content::Blob { digest, size: 5 } };
+        let layer = Layer::sorted(vec![member], 0);
+        let try_it =
+            || layer.write_to(&store, &mut io::sink(), &|error| panic!("{error}"), &|_| {});
+        fs::write(store.path(&digest), b"wheeL").unwrap();
+        assert!(matches!(try_it(), Err(ImageError::Store(StoreError::Damaged { .. }))));
+        fs::write(store.path(&digest), b"whee").unwrap();
+        assert!(matches!(try_it(), Err(ImageError::Store(StoreError::NoSuchBlob { .. }))));
+    }
+
+    #[test]
+    fn sizes_beyond_ustar_are_pax_records() {
+        let digest = Digest::of(b"");
+        let size = USTAR_SIZE + 5;
+        let member = Member { path: safe("big"), content: Content::Blob { digest, size } };
+        let header = member.header(0);
+        assert_eq!(header.len(), 1536);
+        let text = String::from_utf8_lossy(&header[512..1024]).into_owned();
+        assert!(text.starts_with("19 size=8589934597\n"), "{text}");
+        assert_eq!(Layer::sorted(vec![member], 0).offsets(), [1536]);
+    }
+
+    proptest! {
+        #[test]
+        fn pax_lengths_count_themselves(value in "[a-z]{0,1200}") {
+            let mut out = Vec::new();
+            pax_record(&mut out, "path", &value);
+            let text = String::from_utf8(out).unwrap();
+            let (length, _) = text.split_once(' ').unwrap();
+            prop_assert_eq!(length.parse(), Ok(text.len()));
+        }
+    }
+}

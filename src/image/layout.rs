@@ -1,0 +1,266 @@
+//! `oci:DIR[:TAG]`: a set as an image in an OCI image layout, whatever else is in that layout.
+//!
+//! Layers are uncompressed: wheels are compressed already, single wheels can be read out of them, and
+//! their digests depend on no compressor. The store remembers the digest of each layer it has seen
+//! (kind `layers`), so a layer that is in the layout already costs nothing.
+
+use std::io::Write;
+use std::path::Path;
+
+use oci_spec::image::{
+    Arch, Config, Descriptor, History, HistoryBuilder, ImageConfigurationBuilder,
+    ImageManifestBuilder, MediaType, Os, RootFsBuilder,
+};
+use rayon::prelude::*;
+
+use crate::store::Store;
+use crate::store::layout::Layout;
+use crate::store::names::Tag;
+use crate::store::set::{WheelSet, sha256};
+use crate::vocab::digest::Digest;
+
+use super::error::{ImageError, io_error};
+use super::index_json::WheelIndex;
+use super::layer::{Content, Layer, Member};
+use super::plan::plan;
+use super::{WriteOptions, Written, index_member, safe, texts};
+
+/// The annotation with the number of wheels in the image.
+const WHEELS: &str = "org.openstack.loci.wheels";
+
+/// Writes `set` as an image into the layout at `dir`, made when there is none, and calls it `tag` there.
+///
+/// # Errors
+/// Those of [`write`](super::write).
+pub(super) fn write(
+    set: &WheelSet,
+    store: &Store,
+    dir: &Path,
+    tag: &Tag,
+    options: &WriteOptions<'_>,
+) -> Result<Written, ImageError> {
+    let layout = Layout::create(dir)?;
+    let mut index = WheelIndex::of(set, store)?;
+    let mut parts: Vec<Part> = plan(&set.wheels)
+        .into_iter()
+        .map(|wheels| {
+            let members = wheels.iter().map(|wheel| Member {
+                path: safe(wheel.filename.as_str()),
+                content: Content::Blob { digest: wheel.digest, size: wheel.size },
+            });
+            Layer::sorted(members.collect(), options.epoch)
+        })
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|layer| Part::write(layer, store, &layout, options))
+        .collect::<Result<_, _>>()?;
+    for part in &parts {
+        for (member, offset) in part.layer.members().iter().zip(part.layer.offsets()) {
+            let name = member.path.as_str();
+            let found = index.wheels.binary_search_by(|w| w.filename.as_str().cmp(name));
+            if let Ok(at) = found {
+                index.wheels[at].layer = Some(part.digest);
+                index.wheels[at].offset = Some(offset);
+            }
+        }
+    }
+    let mut members = Vec::from(texts(set));
+    members.push(index_member(&index));
+    let metadata = Layer::sorted(members, options.epoch);
+    parts.push(Part::write(metadata, store, &layout, options)?);
+
+    let digest = name(&layout, tag, set, &parts, options)?;
+    let total = |unchanged| {
+        parts.iter().filter(|part| part.unchanged == unchanged).map(|part| part.size).sum()
+    };
+    Ok(Written {
+        manifest: Some(digest),
+        bytes: total(false),
+        unchanged: total(true),
+        ..Written::default()
+    })
+}
+
+/// A layer that is in the layout.
+struct Part {
+    layer: Layer,
+    digest: Digest,
+    size: u64,
+    unchanged: bool,
+}
+
+impl Part {
+    fn write(
+        layer: Layer,
+        store: &Store,
+        layout: &Layout,
+        options: &WriteOptions<'_>,
+    ) -> Result<Self, ImageError> {
+        let memo = store.memo("layers");
+        let recipe = layer.recipe();
+        let size = layer.size();
+        let known = memo.get::<Digest>(&recipe);
+        if let Some(digest) = known.filter(|digest| layout.size(digest) == Some(size)) {
+            (options.progress)(layer.members().iter().map(Member::size).sum());
+            return Ok(Self { layer, digest, size, unchanged: true });
+        }
+        let mut writer = layout.writer()?;
+        let refused = |error| io_error("write a layer to", layout.root())(error);
+        layer.write_to(store, &mut writer, &refused, options.progress)?;
+        writer.flush().map_err(refused)?;
+        let (digest, _) = writer.commit()?;
+        if known != Some(digest) {
+            memo.put(&recipe, &digest)?;
+        }
+        Ok(Self { layer, digest, size, unchanged: false })
+    }
+
+    /// What history says of the layer.
+    fn describe(&self) -> String {
+        match self.layer.members() {
+            [member] => format!("loci: {}", member.path),
+            members if members.iter().any(|member| member.path.as_str() == super::INDEX) => {
+                "loci: metadata".into()
+            }
+            members => format!("loci: {} wheels", members.len()),
+        }
+    }
+}
+
+/// Writes the image's configuration and manifest, and calls it `tag`.
+fn name(
+    layout: &Layout,
+    tag: &Tag,
+    set: &WheelSet,
+    parts: &[Part],
+    options: &WriteOptions<'_>,
+) -> Result<Digest, ImageError> {
+    let created = rfc3339(options.epoch);
+    let history: Vec<History> = parts
+        .iter()
+        .map(|part| {
+            HistoryBuilder::default()
+                .created(created.clone())
+                .created_by(part.describe())
+                .build()
+                .expect("no field is required")
+        })
+        .collect();
+    let rootfs = RootFsBuilder::default()
+        .typ("layers")
+        .diff_ids(parts.iter().map(|part| part.digest.to_string()).collect::<Vec<_>>())
+        .build()
+        .expect("every required field is set");
+    let config = ImageConfigurationBuilder::default()
+        .created(created)
+        .architecture(architecture(options.machine))
+        .os(Os::Linux)
+        .config(Config::default())
+        .rootfs(rootfs)
+        .history(history)
+        .build()
+        .expect("every required field is set");
+    let (config, config_size) = layout.put_json(&config)?;
+    let layer =
+        |part: &Part| Descriptor::new(MediaType::ImageLayer, part.size, sha256(&part.digest));
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageManifest)
+        .config(Descriptor::new(MediaType::ImageConfig, config_size, sha256(&config)))
+        .layers(parts.iter().map(layer).collect::<Vec<_>>())
+        .annotations([(WHEELS.to_owned(), set.wheels.len().to_string())])
+        .build()
+        .expect("every required field is set");
+    let (digest, size) = layout.put_json(&manifest)?;
+    layout.name(tag, &Descriptor::new(MediaType::ImageManifest, size, sha256(&digest)))?;
+    Ok(digest)
+}
+
+/// The architecture as OCI has it (Go's `GOARCH`), from what `uname -m` says.
+pub(super) fn architecture(machine: &str) -> Arch {
+    match machine {
+        "x86_64" => Arch::Amd64,
+        "aarch64" => Arch::ARM64,
+        "i686" | "i386" => Arch::i386,
+        "armv7l" | "armv6l" => Arch::ARM,
+        other => other.into(),
+    }
+}
+
+/// `epoch` seconds since 1970 as RFC 3339 has it, in UTC.
+fn rfc3339(epoch: u64) -> String {
+    let (days, seconds) = (epoch / 86_400, epoch % 86_400);
+    // Howard Hinnant's `civil_from_days`: eras of 400 years that begin on the first of March.
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use oci_spec::image::{ImageConfiguration, ImageManifest};
+
+    use super::super::testing::{OPTIONS, add, set};
+    use super::*;
+    use crate::support::wheel::WheelMaker;
+
+    #[test]
+    fn an_update_writes_only_the_layers_that_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let out = dir.path().join("image");
+        let mut set = set(&store);
+        let tag = Tag::default();
+        let first = write(&set, &store, &out, &tag, &OPTIONS).unwrap();
+        let again = write(&set, &store, &out, &tag, &OPTIONS).unwrap();
+        assert_eq!(again.manifest, first.manifest);
+        assert_eq!((again.bytes, again.unchanged), (0, first.bytes));
+
+        set.wheels.remove(0);
+        add(&store, &mut set, &WheelMaker::new("six", "1.17.0"));
+        let update = write(&set, &store, &out, &"new".parse().unwrap(), &OPTIONS).unwrap();
+        assert!(update.unchanged > 3 << 20 && update.bytes < 100_000, "{update:?}");
+
+        let layout = Layout::open(&out).unwrap();
+        let manifest: ImageManifest =
+            serde_json::from_slice(&layout.read(&update.manifest.unwrap()).unwrap()).unwrap();
+        let config: Digest = manifest.config().digest().to_string().parse().unwrap();
+        let config: ImageConfiguration =
+            serde_json::from_slice(&layout.read(&config).unwrap()).unwrap();
+        let layers: Vec<_> =
+            manifest.layers().iter().map(|layer| layer.digest().to_string()).collect();
+        assert_eq!(config.rootfs().diff_ids(), &layers);
+        let history = config.history().as_ref().unwrap();
+        assert_eq!(history.len(), layers.len());
+        let texts: Vec<_> = history.iter().filter_map(|h| h.created_by().as_deref()).collect();
+        assert_eq!(texts[0], "loci: large-1-py3-none-any.whl");
+        assert_eq!(texts.last(), Some(&"loci: metadata"));
+    }
+
+    #[test]
+    fn times_are_written_as_rfc_3339_has_them() {
+        for (epoch, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(epoch), text);
+        }
+    }
+
+    #[test]
+    fn machines_are_called_as_go_calls_them() {
+        for (machine, arch) in [("x86_64", "amd64"), ("aarch64", "arm64"), ("ppc64le", "ppc64le")] {
+            assert_eq!(architecture(machine).to_string(), arch);
+        }
+    }
+}

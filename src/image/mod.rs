@@ -1,0 +1,263 @@
+//! The requirements set outside the store: as an OCI image, as a tarball, as a directory; and all
+//! of them read back.
+//!
+//! A set is laid out once as [`layer::Layer`]s, deterministic tars whose bytes depend on nothing but
+//! the wheels in them. [`write`] puts them where a [`reference::Reference`] says; [`source::Source`] reads any of
+//! those, and images and tars made by others. Nothing here unpacks an archive: wheels are read where
+//! they stand, or imported into the store.
+
+pub mod reference;
+pub mod index_json;
+pub mod layer;
+pub mod plan;
+pub mod layout;
+pub mod tarball;
+pub mod directory;
+pub mod source;
+pub mod error;
+
+mod image_contents;
+mod tar_contents;
+
+use std::io;
+use std::path::Path;
+
+use crate::store::Store;
+use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS, WheelSet};
+use crate::vocab::digest::Digest;
+use crate::vocab::safe_path::SafePath;
+
+use error::{ImageError, io_error};
+use index_json::WheelIndex;
+use layer::{Content, Member};
+use reference::Reference;
+
+/// How a set is written.
+#[derive(Clone, Copy)]
+pub struct WriteOptions<'a> {
+    /// The time everything in it is given, in seconds since 1970: `SOURCE_DATE_EPOCH`, or 0.
+    pub epoch: u64,
+    /// The architecture the wheels are for, as `uname -m` calls it.
+    pub machine: &'a str,
+    /// Told the bytes as they are written or found to be there already.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// What was written where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Written {
+    /// The digest of the image's manifest, for an image.
+    pub manifest: Option<Digest>,
+    /// Bytes that were written.
+    pub bytes: u64,
+    /// Bytes that were there already.
+    pub unchanged: u64,
+    /// For a directory: wheels of its earlier set, which were removed, by file name.
+    pub removed: Vec<String>,
+    /// For a directory: wheels of nobody's set, which were left, by file name.
+    pub strangers: Vec<String>,
+}
+
+/// Writes `set`, whose wheels are in `store`, to where `destination` says. Equal sets and options
+/// are equal bytes.
+///
+/// # Errors
+/// [`ImageError::NotWritable`] when `destination` is only for reading; [`ImageError::Store`] when a wheel is not
+/// in the store or damaged; [`ImageError::Wheel`] when one has no metadata that can be read; [`ImageError::Io`].
+pub fn write(
+    set: &WheelSet,
+    store: &Store,
+    destination: &Reference,
+    options: &WriteOptions<'_>,
+) -> Result<Written, ImageError> {
+    match destination {
+        Reference::Directory(dir) => directory::write(set, store, dir, options),
+        Reference::Tar(file) => tarball::write(set, store, file, options),
+        Reference::Oci { dir, tag } => {
+            layout::write(set, store, dir, &tag.clone().unwrap_or_default(), options)
+        }
+        Reference::Store { .. } | Reference::Url(_) => {
+            Err(ImageError::NotWritable { reference: destination.to_string() })
+        }
+    }
+}
+
+/// The path of the wheel index wherever a set is written.
+const INDEX: &str = ".loci/index.json";
+
+/// The two texts every set has, as members of a tar.
+fn texts(set: &WheelSet) -> [Member; 2] {
+    let text = |name: &str, text: &str| Member {
+        path: safe(name),
+        content: Content::Bytes(text.as_bytes().to_vec()),
+    };
+    [text(CONSTRAINTS, &set.constraints), text(GLOBAL_REQUIREMENTS, &set.global_requirements)]
+}
+
+/// The wheel index as a member of a tar.
+fn index_member(index: &WheelIndex) -> Member {
+    Member { path: safe(INDEX), content: Content::Bytes(index.to_bytes()) }
+}
+
+/// A path that is written in this program or is a wheel's file name.
+fn safe(path: &str) -> SafePath {
+    path.parse().expect("a wheel's file name is one component, and our own paths are safe")
+}
+
+/// The directory `path` stands in, made when it is not there.
+fn parent_of(path: &Path) -> Result<&Path, ImageError> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs_err::create_dir_all(parent).map_err(io_error("create", parent))?;
+    Ok(parent)
+}
+
+/// A temporary file in `dir`, which becomes the real one by a rename.
+fn temporary_in(dir: &Path) -> Result<tempfile::NamedTempFile, ImageError> {
+    use std::os::unix::fs::PermissionsExt;
+    tempfile::Builder::new()
+        .prefix(".loci-")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(dir)
+        .map_err(io_error("create a file in", dir))
+}
+
+/// Syncs `file` and gives it the name `path`.
+fn keep(file: tempfile::NamedTempFile, path: &Path) -> Result<(), ImageError> {
+    file.as_file()
+        .sync_data()
+        .and_then(|()| file.persist(path).map_err(|error| error.error))
+        .map(drop)
+        .map_err(|error: io::Error| io_error("write", path)(error))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A set in a store, made in code.
+
+    use crate::store::Store;
+    use crate::store::set::{Origin, SetWheel, WheelSet};
+    use crate::support::wheel::WheelMaker;
+
+    use super::*;
+
+    pub(crate) const OPTIONS: WriteOptions<'_> =
+        WriteOptions { epoch: 0, machine: "x86_64", progress: &|_| {} };
+
+    pub(crate) fn add(store: &Store, set: &mut WheelSet, wheel: &WheelMaker) {
+        let bytes = wheel.bytes();
+        set.wheels.push(SetWheel {
+            filename: wheel.filename().parse().unwrap(),
+            digest: store.put(&bytes).unwrap(),
+            size: bytes.len() as u64,
+            origin: Origin::Imported { from: "test".into() },
+        });
+    }
+
+    /// `six`, a `large` wheel that has a layer of its own, and one with a `long` name.
+    pub(crate) fn set(store: &Store) -> WheelSet {
+        let mut set = WheelSet {
+            constraints: "six===1.16.0\n".into(),
+            global_requirements: "six>=1\n".into(),
+            ..WheelSet::default()
+        };
+        // Bytes that deflate finds nothing in.
+        let mut noise = Vec::new();
+        while noise.len() < 3 << 20 {
+            noise.extend(Digest::of(&noise.len().to_le_bytes()).as_bytes());
+        }
+        let six = WheelMaker::new("six", "1.16.0").requires("typing; python_version < '3'");
+        add(store, &mut set, &six.header("Requires-Python: >=2.7"));
+        add(store, &mut set, &WheelMaker::new("large", "1").file("noise.bin", noise));
+        let tag = "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.manylinux_2_28_x86_64";
+        add(
+            store,
+            &mut set,
+            &WheelMaker::new("with-a-long-name-of-its-own", "2024.12.31").tag(tag),
+        );
+        set
+    }
+
+    /// Every file below `dir` with its bytes, sorted.
+    pub(crate) fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        let mut folders = vec![dir.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs_err::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+                    files.push((name, fs_err::read(&path).unwrap()));
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::source::Source;
+    use super::testing::{OPTIONS, files, set};
+    use super::*;
+
+    #[test]
+    fn a_set_is_read_back_from_wherever_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let set = set(&store);
+        store.save_set(&"named".parse().unwrap(), &set).unwrap();
+        for (text, knows_digests) in
+            [("dir:D", false), ("tar:D/x.tar", true), ("oci:D:tag", true), ("oci:D", true)]
+        {
+            let root = tempfile::tempdir().unwrap();
+            let text = text.replace('D', &format!("{}/out", root.path().display()));
+            let reference: Reference = text.parse().unwrap();
+            write(&set, &store, &reference, &OPTIONS).unwrap();
+            let once = files(root.path());
+            write(&set, &store, &reference, &OPTIONS).unwrap();
+            assert!(once == files(root.path()), "{text} is not the same twice");
+            check(&Source::open(&reference.location().unwrap(), &store).unwrap(), knows_digests);
+        }
+        let named = Reference::Store { tag: "named".parse().unwrap() };
+        check(&Source::open(&named.location().unwrap(), &store).unwrap(), true);
+        assert!(matches!(
+            write(&set, &store, &named, &OPTIONS),
+            Err(ImageError::NotWritable { .. })
+        ));
+
+        #[track_caller]
+        fn check(source: &Source, knows_digests: bool) {
+            let names: Vec<_> = source.wheels.iter().map(|w| w.filename.name().as_ref()).collect();
+            assert_eq!(names, ["large", "six", "with-a-long-name-of-its-own"]);
+            assert_eq!(source.constraints.as_deref(), Some("six===1.16.0\n"));
+            assert_eq!(source.global_requirements.as_deref(), Some("six>=1\n"));
+            for wheel in &source.wheels {
+                let digest = wheel.file.digest().unwrap();
+                assert_eq!(wheel.sha256, knows_digests.then_some(digest));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_named_when_a_wheel_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let set = set(&store);
+        fs_err::write(store.path(&set.wheels[1].digest), b"gone").unwrap();
+        for text in ["tar:D/x.tar", "oci:D"] {
+            let root = tempfile::tempdir().unwrap();
+            let text = text.replace('D', &root.path().display().to_string());
+            let reference: Reference = text.parse().unwrap();
+            write(&set, &store, &reference, &OPTIONS).unwrap_err();
+            let left = files(root.path());
+            assert!(left.iter().all(|(name, _)| !name.ends_with("x.tar")), "{text}");
+            assert!(Source::open(&reference.location().unwrap(), &store).is_err());
+        }
+    }
+}

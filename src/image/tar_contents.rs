@@ -1,0 +1,188 @@
+//! [`Contents`]: the wheels and texts of one tar, be it a file of its own or a layer.
+//!
+//! Only names are judged and wheels located; nothing is unpacked. A tar of a whole root file system
+//! may hold links, devices and odd names: they are passed over unless they pretend to be wheels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use fs_err as fs;
+use tar::{Archive, Entries, Entry, EntryType};
+
+use crate::store::Store;
+use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS};
+use crate::vocab::digest::Digest;
+use crate::vocab::safe_path::SafePath;
+use crate::vocab::wheel_filename::WheelFilename;
+use crate::wheel::file::WheelFile;
+
+use super::INDEX;
+use super::error::{ImageError, io_error};
+use super::source::filename;
+
+/// No text or index of a set is as large as this, in bytes.
+const MOST_TEXT: u64 = 64 * 1024 * 1024;
+
+/// What is in a tar, as far as it matters here.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// The wheels, by path.
+    pub(super) wheels: BTreeMap<SafePath, Found>,
+    /// The texts and the index at the root, by path.
+    pub(super) files: BTreeMap<&'static str, Vec<u8>>,
+    /// Paths that are gone from the layers below (OCI image layer specification, "Whiteouts").
+    pub(super) whiteouts: BTreeSet<String>,
+    /// Directories, as text that ends in `/` or is empty, that hide what the layers below have in them.
+    pub(super) opaque: BTreeSet<String>,
+}
+
+/// A wheel in a tar.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Its file name.
+    pub(super) filename: WheelFilename,
+    /// Its bytes.
+    pub(super) file: WheelFile,
+    /// Their digest, when they had to be read.
+    pub(super) sha256: Option<Digest>,
+}
+
+/// Reads the tar at `path`, called `origin` in errors. Out of one compressed with gzip, wheels are
+/// imported into `store`.
+pub(super) fn read(path: &Path, origin: &str, store: &Store) -> Result<Contents, ImageError> {
+    let mut start = Vec::new();
+    let open = || fs::File::open(path).map_err(io_error("read", path));
+    open()?.take(6).read_to_end(&mut start).map_err(io_error("read", path))?;
+    let tar_error = |source| ImageError::Tar { origin: origin.into(), source };
+    let method = match start[..] {
+        [0x1f, 0x8b, ..] => {
+            let mut archive = Archive::new(MultiGzDecoder::new(open()?));
+            let entries = archive.entries().map_err(tar_error)?;
+            return collect(entries, origin, &mut |entry, path| import(entry, path, origin, store));
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+        [b'B', b'Z', b'h', ..] => "bzip2",
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => "xz",
+        _ => {
+            let mut archive = Archive::new(open()?);
+            let entries = archive.entries_with_seek().map_err(tar_error)?;
+            return collect(entries, origin, &mut |entry, _| {
+                let file = WheelFile::window(path, entry.raw_file_position(), entry.size());
+                Ok((file.map_err(tar_error)?, None))
+            });
+        }
+    };
+    Err(ImageError::Compression { origin: origin.into(), method })
+}
+
+/// Stores a wheel that cannot be read where it is.
+fn import<R: Read>(
+    entry: &mut Entry<'_, R>,
+    path: &SafePath,
+    origin: &str,
+    store: &Store,
+) -> Result<(WheelFile, Option<Digest>), ImageError> {
+    let size = entry.size();
+    let mut writer = store.writer()?;
+    let mut buffer = vec![0; 128 * 1024];
+    // Not `io::copy`: whether the tar or the store is at fault is for people to know.
+    loop {
+        let count = match entry.read(&mut buffer) {
+            Ok(0) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result.map_err(|source| ImageError::Tar { origin: origin.into(), source })?,
+        };
+        let refused = |error| io_error("import a wheel into", store.root())(error);
+        writer.write_all(&buffer[..count]).map_err(refused)?;
+    }
+    if writer.written() != size {
+        let source =
+            io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ends within `{path}`"));
+        return Err(ImageError::Tar { origin: origin.into(), source });
+    }
+    let (digest, _) = writer.commit()?;
+    let path = store.path(&digest);
+    let file = WheelFile::open(&path).map_err(io_error("read", &path))?;
+    Ok((file, Some(digest)))
+}
+
+/// Locates a wheel's bytes, with their digest when they had to be read.
+type Take<'a, R> = &'a mut dyn FnMut(
+    &mut Entry<'_, R>,
+    &SafePath,
+) -> Result<(WheelFile, Option<Digest>), ImageError>;
+
+fn collect<R: Read>(
+    entries: Entries<'_, R>,
+    origin: &str,
+    take: Take<'_, R>,
+) -> Result<Contents, ImageError> {
+    let tar_error = |source| ImageError::Tar { origin: origin.into(), source };
+    let mut contents = Contents::default();
+    for entry in entries {
+        let mut entry = entry.map_err(tar_error)?;
+        let written = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let refuse = |fault: &str| ImageError::Entry {
+            origin: origin.into(),
+            entry: written.clone(),
+            fault: fault.into(),
+        };
+        if entry.header().entry_type() == EntryType::XGlobalHeader {
+            continue;
+        }
+        let Some(path) = plain(&written).map_err(&refuse)? else { continue };
+        let (folder, name) = path
+            .rsplit_once('/')
+            .map_or(("", path), |(_, name)| (&path[..path.len() - name.len()], name));
+        if let Some(hidden) = name.strip_prefix(".wh.") {
+            if hidden == ".wh..opq" {
+                contents.opaque.insert(folder.to_owned());
+            } else {
+                contents.whiteouts.insert(format!("{folder}{hidden}"));
+            }
+            continue;
+        }
+        let text = [CONSTRAINTS, GLOBAL_REQUIREMENTS, INDEX].into_iter().find(|t| *t == path);
+        if !name.ends_with(".whl") && text.is_none() || entry.header().entry_type().is_dir() {
+            continue;
+        }
+        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
+            return Err(refuse("is a link or another special file"));
+        }
+        if let Some(text) = text {
+            if entry.size() > MOST_TEXT {
+                return Err(refuse("is larger than any such file should be"));
+            }
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(tar_error)?;
+            if contents.files.insert(text, bytes).is_some() {
+                return Err(refuse("is there twice"));
+            }
+            continue;
+        }
+        let path: SafePath = path.parse().map_err(|_| refuse("is not a safe path"))?;
+        let filename = filename(name, &written, origin)?;
+        let (file, sha256) = take(&mut entry, &path)?;
+        if contents.wheels.insert(path, Found { filename, file, sha256 }).is_some() {
+            return Err(refuse("is there twice"));
+        }
+    }
+    Ok(contents)
+}
+
+/// An entry's path without the `./` and `/` that tar puts around it; none for the root itself.
+fn plain(written: &str) -> Result<Option<&str>, &'static str> {
+    if written.starts_with('/') {
+        return Err("is an absolute path");
+    }
+    if written.split('/').any(|component| component == "..") {
+        return Err("climbs out with `..`");
+    }
+    let mut path = written.trim_end_matches('/');
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest.trim_start_matches('/');
+    }
+    Ok(Some(path).filter(|path| !matches!(*path, "" | ".")))
+}

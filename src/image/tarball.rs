@@ -1,0 +1,106 @@
+//! `tar:FILE`: a set as one uncompressed tar, the index first, for consumers by URL.
+//!
+//! Whoever reads the first bytes knows where each wheel stands in the rest.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use crate::store::Store;
+use crate::store::set::WheelSet;
+
+use super::error::{ImageError, io_error};
+use super::index_json::WheelIndex;
+use super::layer::{Content, Layer, Member};
+use super::{WriteOptions, Written, index_member, keep, parent_of, safe, temporary_in, texts};
+
+/// Writes `set` to the file at `path`, in place of what is there, once it is whole.
+///
+/// # Errors
+/// Those of [`write`](super::write).
+pub(super) fn write(
+    set: &WheelSet,
+    store: &Store,
+    path: &Path,
+    options: &WriteOptions<'_>,
+) -> Result<Written, ImageError> {
+    let layer = tar_of(set, WheelIndex::of(set, store)?, options.epoch);
+    let mut file = temporary_in(parent_of(path)?)?;
+    let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
+    let refused = |error| io_error("write", path)(error);
+    layer.write_to(store, &mut out, &refused, options.progress)?;
+    out.flush().map_err(refused)?;
+    drop(out);
+    keep(file, path)?;
+    Ok(Written { bytes: layer.size(), ..Written::default() })
+}
+
+/// The tar, with an index that says where the wheels stand in it. The index comes first, so the
+/// places depend on its length and its length on the places: both only grow from one round to the
+/// next, and digits are few, so they soon agree.
+fn tar_of(set: &WheelSet, mut index: WheelIndex, epoch: u64) -> Layer {
+    let mut wheels: Vec<_> = set.wheels.iter().collect();
+    wheels.sort_by_key(|wheel| wheel.filename.as_str());
+    loop {
+        let mut members = vec![index_member(&index)];
+        members.extend(texts(set));
+        let others = members.len();
+        members.extend(wheels.iter().map(|wheel| Member {
+            path: safe(wheel.filename.as_str()),
+            content: Content::Blob { digest: wheel.digest, size: wheel.size },
+        }));
+        let layer = Layer::ordered(members, epoch);
+        let before = index.clone();
+        for (wheel, offset) in index.wheels.iter_mut().zip(&layer.offsets()[others..]) {
+            wheel.offset = Some(*offset);
+        }
+        if index == before {
+            return layer;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{OPTIONS, set};
+    use super::*;
+
+    #[test]
+    fn the_index_comes_first_and_says_where_everything_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let path = dir.path().join("deep/wheels.tar");
+        let set = set(&store);
+        let written = write(&set, &store, &path, &OPTIONS).unwrap();
+        let bytes = fs_err::read(&path).unwrap();
+        assert_eq!(written.bytes, bytes.len() as u64);
+
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let mut names = Vec::new();
+        let mut index = Vec::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            names.push(entry.path().unwrap().display().to_string());
+            if names.len() == 1 {
+                std::io::Read::read_to_end(&mut entry, &mut index).unwrap();
+            }
+        }
+        assert_eq!(
+            names[..4],
+            [
+                ".loci/index.json",
+                "upper-constraints.txt",
+                "global-requirements.txt",
+                "large-1-py3-none-any.whl",
+            ]
+        );
+        let index = WheelIndex::parse(&index).unwrap();
+        assert_eq!(index.wheels.len(), 3);
+        for wheel in &index.wheels {
+            let (at, size) = (wheel.offset.unwrap() as usize, wheel.size as usize);
+            let there = crate::vocab::digest::Digest::of(&bytes[at..at + size]);
+            assert_eq!(there, wheel.sha256, "{}", wheel.filename);
+        }
+        assert_eq!(index.wheels[1].requires_python.as_deref(), Some(">=2.7"));
+        assert_eq!(index.wheels[1].requires_dist, ["typing ; python_full_version < '3'"]);
+    }
+}
