@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn names_that_clash_are_refused() {
         let two = maker().file("one", "1").file("two", "2").bytes();
-        insta::assert_snapshot!(refused(&patched(two, b"two", b"one")), @"two of its entries have the same name");
+        insta::assert_snapshot!(refused(&patched(two, b"two", b"one")), @"the entry `one` stands in it twice");
         let below = maker().file("foo/data.txt/x", "");
         insta::assert_snapshot!(refused(&below.bytes()), @"the entry `foo/data.txt` is a file, and `foo/data.txt/x` lies below it");
     }

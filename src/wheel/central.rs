@@ -4,7 +4,7 @@
 //! another to an installer. So what readers are known to disagree about is refused: duplicate
 //! names, entries whose own header contradicts the directory, overlapping entries, surplus bytes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader};
 
 use zip::read::{ArchiveOffset, Config, ZipArchive};
@@ -48,7 +48,8 @@ pub(super) fn read(file: &WheelReader) -> Result<Vec<CentralEntry>, Fault> {
         .map_err(|source| Fault::Zip { source })?;
     refuse_surplus(file, zip.comment().len())?;
     if zip.has_duplicate_names() {
-        return Err(Fault::Duplicates);
+        let name = duplicate_name(file, zip.central_directory_start()).unwrap_or_default();
+        return Err(Fault::Duplicate { name });
     }
     let mut entries = Vec::with_capacity(zip.len());
     let mut spans = Vec::with_capacity(zip.len());
@@ -105,6 +106,28 @@ pub(super) fn read(file: &WheelReader) -> Result<Vec<CentralEntry>, Fault> {
     })?;
     refuse_files_as_directories(&entries, &is_directory)?;
     Ok(entries)
+}
+
+/// The first name that stands in the directory a second time. The zip reader knows that there is
+/// one, and not which.
+fn duplicate_name(file: &WheelReader, mut at: u64) -> Option<String> {
+    let mut seen = HashSet::new();
+    loop {
+        let mut header = [0; 46];
+        file.read_at(at, &mut header).ok()?;
+        if !header.starts_with(b"PK\x01\x02") {
+            return None;
+        }
+        let length = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+        let mut name = vec![0; usize::from(length(28))];
+        file.read_at(at.checked_add(46)?, &mut name).ok()?;
+        let rest = [28, 30, 32].map(|field| u64::from(length(field)));
+        at = at.checked_add(46 + rest.iter().sum::<u64>())?;
+        if seen.contains(&name) {
+            return Some(name.escape_ascii().to_string());
+        }
+        seen.insert(name);
+    }
 }
 
 /// The directory must end where its end record begins, and that where the file does: bytes in

@@ -51,9 +51,6 @@ pub enum Fault {
         /// The name.
         name: String,
     },
-    /// Entries have one name, but the directory does not tell which.
-    #[error("two of its entries have the same name")]
-    Duplicates,
     /// A file is where another entry needs a directory.
     #[error("the entry `{name}` is a file, and `{below}` lies below it")]
     FileAsDirectory {
