@@ -15,6 +15,7 @@ use pep508_rs::VersionOrUrl;
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics};
 use version_ranges::Ranges;
 
+use super::conflict::{Unusable, compact};
 use super::problem::{Candidate, MetadataSource, PinForce, Prereleases, Problem, is_pinned};
 use super::ranges::{VersionSet, exact_version, versions_of};
 use crate::vocab::core_metadata::CoreMetadata;
@@ -147,10 +148,8 @@ impl<'a, S: MetadataSource> Provider<'a, S> {
             .fold(Ranges::full(), |set, bound| set.intersection(&versions_of(&specifiers(bound))));
         let candidates: Rc<[Candidate]> = known
             .iter()
-            .filter(|candidate| match pin {
-                Some(pin) => is_pinned(pin, &candidate.version),
-                None => bounds.contains(&candidate.version),
-            })
+            .filter(|candidate| pin.is_none_or(|pin| is_pinned(pin, &candidate.version)))
+            .filter(|candidate| bounds.contains(&candidate.version))
             .cloned()
             .collect();
         let mut notes = self.notes.borrow_mut();
@@ -258,7 +257,7 @@ impl Notes {
     fn wrote(&mut self, package: &Package, set: &VersionSet, requirement: &Requirement) {
         let written = self.written.entry(package.clone()).or_default();
         if !written.iter().any(|(other, _)| other == set) {
-            written.push((set.clone(), specifiers(requirement).to_string().replace(", ", ",")));
+            written.push((set.clone(), compact(&specifiers(requirement))));
         }
     }
 }
@@ -357,38 +356,4 @@ impl<S: MetadataSource> DependencyProvider for Provider<'_, S> {
 /// The one version of [`Package::Root`].
 pub(super) fn root_version() -> Version {
     Version::new([0])
-}
-
-/// Why a release cannot be part of any solution.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unusable {
-    /// It is for other Pythons.
-    Python {
-        /// Its Requires-Python.
-        requires_python: String,
-    },
-    /// It depends on something at a URL.
-    DirectUrl {
-        /// The requirement.
-        requirement: String,
-    },
-    /// It depends on another version of itself.
-    NeedsOtherSelf {
-        /// The requirement.
-        requirement: String,
-    },
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Python { requires_python } => write!(f, "is for python `{requires_python}`"),
-            Self::DirectUrl { requirement } => {
-                write!(f, "needs `{requirement}`, and direct URLs are not supported")
-            }
-            Self::NeedsOtherSelf { requirement } => {
-                write!(f, "needs another version of itself: {requirement}")
-            }
-        }
-    }
 }

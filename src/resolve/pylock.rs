@@ -17,7 +17,7 @@ use url::Url;
 
 use super::lock::{FilePlace, Lock, LockedFile, LockedPackage};
 use crate::vocab::digest::Digest;
-use crate::vocab::requirement::{PackageName, Requirement, package_name};
+use crate::vocab::requirement::{PackageName, package_name, parse_strict};
 use crate::vocab::sdist_filename::SdistFilename;
 use crate::vocab::wheel_filename::WheelFilename;
 
@@ -44,7 +44,7 @@ impl Lock {
             environments: raw
                 .environments
                 .iter()
-                .map(|marker| reader.value(marker, "environments"))
+                .map(|marker| reader.marker(marker, "environments"))
                 .collect::<Result<_, _>>()?,
             packages: raw
                 .packages
@@ -53,7 +53,10 @@ impl Lock {
                 .collect::<Result<_, _>>()?,
             requirements: requirements
                 .iter()
-                .map(|requirement| reader.value(requirement, "requirements"))
+                .map(|requirement| {
+                    parse_strict(requirement.get_ref())
+                        .map_err(|error| reader.fault(requirement, "requirements", error))
+                })
                 .collect::<Result<_, _>>()?,
         })
     }
@@ -62,7 +65,7 @@ impl Lock {
     /// made to be shared.
     #[must_use]
     pub fn to_pylock(&self) -> String {
-        let mut text = format!("lock-version = \"1.0\"\ncreated-by = \"loci\"\n");
+        let mut text = "lock-version = \"1.0\"\ncreated-by = \"loci\"\n".to_owned();
         if let Some(requires_python) = &self.requires_python {
             line(&mut text, "requires-python", &quoted(requires_python));
         }
@@ -176,18 +179,44 @@ impl Reader<'_> {
         PylockError::Toml { place: self.place_at(offset), reason: error.message().into() }
     }
 
+    /// A marker, by way of a requirement: the parser's faults are guarded against there.
+    fn marker(
+        &self,
+        marker: &Spanned<String>,
+        key: &'static str,
+    ) -> Result<MarkerTree, PylockError> {
+        let text = format!("marked ; {}", marker.get_ref());
+        let requirement = parse_strict(&text).map_err(|error| self.fault(marker, key, error))?;
+        Ok(requirement.marker)
+    }
+
+    fn fault(
+        &self,
+        value: &Spanned<String>,
+        key: &'static str,
+        reason: impl fmt::Display,
+    ) -> PylockError {
+        PylockError::Value {
+            place: self.place(value),
+            key,
+            text: value.get_ref().clone(),
+            // Some parsers underline the text on further lines; the first says what is wrong.
+            reason: reason
+                .to_string()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches(':')
+                .into(),
+        }
+    }
+
     fn value<T: FromStr<Err: fmt::Display>>(
         &self,
         value: &Spanned<String>,
         key: &'static str,
     ) -> Result<T, PylockError> {
-        value.get_ref().parse().map_err(|error: T::Err| PylockError::Value {
-            place: self.place(value),
-            key,
-            text: value.get_ref().clone(),
-            // Some parsers underline the text over several lines; the first says what is wrong.
-            reason: error.to_string().lines().next().unwrap_or_default().into(),
-        })
+        value.get_ref().parse().map_err(|error: T::Err| self.fault(value, key, error))
     }
 
     fn optional<T: FromStr<Err: fmt::Display>>(
@@ -199,12 +228,8 @@ impl Reader<'_> {
     }
 
     fn name(&self, name: &Spanned<String>) -> Result<PackageName, PylockError> {
-        package_name(name.get_ref()).ok_or_else(|| PylockError::Value {
-            place: self.place(name),
-            key: "name",
-            text: name.get_ref().clone(),
-            reason: "it is not a valid project name".into(),
-        })
+        package_name(name.get_ref())
+            .ok_or_else(|| self.fault(name, "name", "it is not a valid project name"))
     }
 
     fn package(&self, raw: RawPackage) -> Result<LockedPackage, PylockError> {
@@ -249,7 +274,10 @@ impl Reader<'_> {
         }
         Ok(LockedPackage {
             version,
-            marker: self.optional(raw.marker, "marker")?.unwrap_or(MarkerTree::TRUE),
+            marker: match &raw.marker {
+                Some(marker) => self.marker(marker, "marker")?,
+                None => MarkerTree::TRUE,
+            },
             requires_python: self.optional(raw.requires_python, "requires-python")?,
             dependencies: raw
                 .dependencies

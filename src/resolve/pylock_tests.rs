@@ -54,6 +54,33 @@ run-on = 2025-03-06T12:28:57.760769
 fn the_example_of_the_specification_is_read_and_written() {
     let lock = Lock::from_pylock("pylock.toml", EXAMPLE).unwrap();
     insta::assert_snapshot!(lock.to_pylock(), @r#"
+    lock-version = "1.0"
+    created-by = "loci"
+    requires-python = "==3.12.*"
+    environments = [
+        "sys_platform == 'win32'",
+        "sys_platform == 'linux'",
+    ]
+
+    [[packages]]
+    name = "attrs"
+    version = "25.1.0"
+    requires-python = ">=3.8"
+    wheels = [
+        { name = "attrs-25.1.0-py3-none-any.whl", url = "https://example.org/packages/fc/30/attrs-25.1.0-py3-none-any.whl", size = 63152, hashes = { sha256 = "c75a69e28a550a7e93789579c22aa26b0f5b83b75dc4e08fe092980051e1090a" } },
+    ]
+
+    [[packages]]
+    name = "cattrs"
+    version = "24.1.2"
+    requires-python = ">=3.8"
+    dependencies = [
+        { name = "attrs" },
+    ]
+    index = "https://example.org/simple"
+    wheels = [
+        { name = "cattrs-24.1.2-py3-none-any.whl", url = "https://example.org/packages/c8/d5/cattrs-24.1.2-py3-none-any.whl", size = 66446, hashes = { sha256 = "67c7495b760168d931a10233f979b28dc04daf853b30752246f4f8471c6d68d0" } },
+    ]
     "#);
 }
 
@@ -88,8 +115,11 @@ fn what_is_wrong_is_named_with_its_line() {
     case("lock-version = '1.0'\npackages = []", "pylock.toml:1: missing field `created-by`");
     case(head, "pylock.toml:1: missing field `packages`");
     case("lock-version = '1.0\n", "pylock.toml:1: invalid literal string, expected `'`");
-    case("<!DOCTYPE html>", "");
-    case(&package("flavour = 'x'"), "");
+    case("<!DOCTYPE html>", "pylock.toml:1: key with no value, expected `=`");
+    case(
+        &package("flavour = 'x'"),
+        "pylock.toml:6: unknown field `flavour`, expected one of `name`, `version`, `marker`, `requires-python`, `dependencies`, `index`, `wheels`, `sdist`, `vcs`, `directory`, `archive`, `attestation-identities`, `tool`",
+    );
     case(&package(""), "pylock.toml:4: `example` has neither wheels nor an sdist");
     case(
         &package("directory = {path = '.'}"),
@@ -125,9 +155,18 @@ fn what_is_wrong_is_named_with_its_line() {
         &wheel("other-1.0-py3-none-any.whl"),
         "pylock.toml:4: the file `other-1.0-py3-none-any.whl` is not one of `example` 1.0",
     );
-    case(&format!("{head}[[packages]]\nname = '-'"), "");
-    case(&format!("{head}environments = ['']\npackages = []"), "");
-    case(&format!("{head}requires-python = 'soon'\npackages = []"), "");
+    case(
+        &format!("{head}[[packages]]\nname = '-'"),
+        "pylock.toml:4: `name` cannot be read: it is not a valid project name: -",
+    );
+    case(
+        &format!("{head}environments = ['soon']\npackages = []"),
+        "pylock.toml:3: `environments` cannot be read: Expected a quoted string or a valid marker name, found `soon`: soon",
+    );
+    case(
+        &format!("{head}requires-python = 'soon'\npackages = []"),
+        "pylock.toml:3: `requires-python` cannot be read: Failed to parse version: Unexpected end of version specifier, expected operator: soon",
+    );
 }
 
 #[test]
@@ -216,5 +255,22 @@ proptest! {
         let _ = Lock::from_pylock("pylock.toml", &text);
         let end = (at + cut).min(EXAMPLE.len());
         let _ = Lock::from_pylock("pylock.toml", &format!("{}{text}{}", &EXAMPLE[..at], &EXAMPLE[end..]));
+    }
+
+    #[test]
+    fn no_value_makes_the_reader_panic(text in "\\PC{0,20}|[a-z ><=~!.0-9'\"é();-]{0,30}") {
+        for (key, value) in [
+            ("requires-python", quoted(&text)),
+            ("environments", format!("[{}]", quoted(&text))),
+            ("tool.loci.requirements", format!("[{}]", quoted(&text))),
+            ("packages", format!("[{{ name = {}, wheels = [] }}]", quoted(&text))),
+            ("packages", format!("[{{ name = 'a', sdist = {{ url = {0}, path = {0}, hashes = {{}} }} }}]", quoted(&text))),
+        ] {
+            let packages = if key == "packages" { "" } else { "packages = []\n" };
+            let lock = format!("lock-version = '1.0'\ncreated-by = 'x'\n{packages}{key} = {value}\n");
+            if let Err(error) = Lock::from_pylock("pylock.toml", &lock) {
+                let _ = error.to_string();
+            }
+        }
     }
 }
