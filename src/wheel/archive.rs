@@ -284,6 +284,25 @@ mod tests {
         insta::assert_snapshot!(refused(&maker().file("a\\evil", "").bytes()), @r#"an entry's name is not safe: the path `a\\evil` contains a backslash"#);
         insta::assert_snapshot!(refused(&patched(maker().file("evil1", "").bytes(), b"evil1", b"evil\xff")), @r#"the name of the entry `evil\xff` is not UTF-8"#);
         insta::assert_snapshot!(refused(&patched(maker().file("evil1", "").bytes(), b"evil1", b"evil\0")), @r#"an entry's name is not safe: the path `evil\u{0}` contains a NUL"#);
+        insta::assert_snapshot!(refused(&maker().file("a\x1b[2Jb", "").bytes()), @r"the name of the entry `a\u{1b}[2Jb` has control characters");
+    }
+
+    #[test]
+    fn threads_may_share_an_archive() {
+        fn shared<T: Send + Sync>(_: &T) {}
+        let archive = open(&maker()).unwrap();
+        shared(&archive);
+        shared(archive.file());
+        let read = &|index: usize| archive.read(&archive.entries()[index]).unwrap();
+        let alone: Vec<_> = (0..archive.entries().len()).map(read).collect();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..archive.entries().len())
+                .map(|index| scope.spawn(move || read(index)))
+                .collect();
+            for (thread, bytes) in threads.into_iter().zip(&alone) {
+                assert_eq!(thread.join().unwrap(), *bytes);
+            }
+        });
     }
 
     #[test]

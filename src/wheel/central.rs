@@ -60,6 +60,9 @@ pub(super) fn read(file: &WheelReader) -> Result<Vec<CentralEntry>, Fault> {
         let Ok(name) = std::str::from_utf8(raw) else {
             return Err(Fault::NameEncoding { name: raw.escape_ascii().to_string() });
         };
+        if name.contains(|c: char| c.is_control() && c != '\0') {
+            return Err(Fault::NameControl { name: name.escape_default().to_string() });
+        }
         let directory = name.ends_with('/');
         let path: SafePath = name
             .strip_suffix('/')

@@ -72,6 +72,12 @@ pub enum Fault {
         /// The name, escaped.
         name: String,
     },
+    /// An entry's name has control characters, which RECORD and terminals would take for their own.
+    #[error("the name of the entry `{name}` has control characters")]
+    NameControl {
+        /// The name, escaped.
+        name: String,
+    },
     /// An entry is a symbolic link or another special file.
     #[error("the entry `{name}` is {kind}, which a wheel must not have")]
     Special {
