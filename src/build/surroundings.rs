@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use crate::wheel::repack::SourceDateEpoch;
+
 /// The user's variables that choose compilers and flags: they change results, so they are part of
 /// the build key.
 const SHAPING: [&str; 25] = [
@@ -61,15 +63,11 @@ const PASSED: [&str; 20] = [
     "no_proxy",
 ];
 
-/// The first second a zip file can hold, 1980-01-01: the time of everything, unless
-/// `SOURCE_DATE_EPOCH` says another.
-const EPOCH: u64 = 315_532_800;
-
 /// What builds see of the environment loci runs in.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     variables: BTreeMap<OsString, OsString>,
-    epoch: u64,
+    epoch: SourceDateEpoch,
 }
 
 impl Surroundings {
@@ -77,11 +75,11 @@ impl Surroundings {
     #[must_use]
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut kept = BTreeMap::new();
-        let (mut epoch, mut home) = (EPOCH, None);
+        let (mut epoch, mut home) = (SourceDateEpoch::default(), None);
         for (name, value) in variables {
             match name.to_str() {
                 Some("SOURCE_DATE_EPOCH") => {
-                    epoch = value.to_str().and_then(|v| v.parse().ok()).unwrap_or(EPOCH);
+                    epoch = value.to_str().and_then(|v| v.parse().ok()).unwrap_or_default();
                 }
                 Some("HOME") => home = Some(value),
                 Some(text) if SHAPING.contains(&text) || PASSED.contains(&text) => {
@@ -102,9 +100,9 @@ impl Surroundings {
         Self { variables: kept, epoch }
     }
 
-    /// `SOURCE_DATE_EPOCH`, in seconds since 1970; 1980-01-01 when the user set none.
+    /// `SOURCE_DATE_EPOCH`; 1980-01-01 when the user set none.
     #[must_use]
-    pub const fn epoch(&self) -> u64 {
+    pub const fn epoch(&self) -> SourceDateEpoch {
         self.epoch
     }
 
@@ -142,7 +140,7 @@ impl Surroundings {
         set("PYTHONHASHSEED", "0".into());
         set("PYTHONNOUSERSITE", "1".into());
         set("PYTHONUNBUFFERED", "1".into());
-        set("SOURCE_DATE_EPOCH", self.epoch.to_string().into());
+        set("SOURCE_DATE_EPOCH", self.epoch.seconds().to_string().into());
         // `setup_requires` runs pip or easy_install by itself: there is no index for either.
         set("PIP_NO_INDEX", "1".into());
         set("PIP_CONFIG_FILE", "/dev/null".into());
