@@ -3,7 +3,6 @@
 
 use std::error::Error as _;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -12,53 +11,12 @@ use reqwest::header::{
     IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
 };
 use reqwest::{Response, StatusCode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use url::{Origin, Url};
 
 use super::credentials::{Credentials, Netrc};
 use super::error::{IndexError, Shown};
-
-/// How to speak to servers.
-#[derive(Debug, Clone)]
-pub struct ClientSettings {
-    /// The longest silence between two parts of an answer.
-    pub timeout: Duration,
-    /// The longest wait for a connection.
-    pub connect_timeout: Duration,
-    /// How often a request is repeated after the first try.
-    pub retries: u32,
-    /// The wait before the first repetition; it doubles each time.
-    pub first_wait: Duration,
-    /// Certificates in PEM to trust instead of the system's (which obey SSL_CERT_FILE and
-    /// SSL_CERT_DIR).
-    pub ca_bundle: Option<PathBuf>,
-    /// Hosts (`name` or `name:port`) whose certificates are not checked.
-    pub trusted_hosts: Vec<String>,
-    /// A proxy for everything that no_proxy does not except; without it, http_proxy and the like.
-    pub proxy: Option<String>,
-    /// A netrc file, which need not exist.
-    pub netrc: Option<PathBuf>,
-    /// The User-Agent.
-    pub user_agent: String,
-}
-
-impl Default for ClientSettings {
-    /// The values pip has, where pip has them.
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(15),
-            connect_timeout: Duration::from_secs(10),
-            retries: 5,
-            first_wait: Duration::from_millis(250),
-            ca_bundle: None,
-            trusted_hosts: Vec::new(),
-            proxy: None,
-            netrc: None,
-            user_agent: concat!("loci/", env!("CARGO_PKG_VERSION")).to_owned(),
-        }
-    }
-}
+pub use super::transport::ClientSettings;
+use super::transport::{Pair, roots};
 
 /// Waits no longer than this on our own account.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
@@ -78,13 +36,6 @@ struct Inner {
     /// Servers no try of a request could reach: later requests to them are tried once, so that a
     /// thousand pages of a dead index don't each wait out their retries.
     dead: Mutex<Vec<Origin>>,
-}
-
-/// Texts may be compressed on the way; files are hashed as they are, so they may not.
-#[derive(Debug)]
-struct Pair {
-    texts: reqwest::Client,
-    files: reqwest::Client,
 }
 
 /// A text and what its server says of it.
@@ -107,9 +58,9 @@ pub struct Text {
 /// What a conditional request is made of (RFC 9110, "Validator Fields").
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Validators {
-    /// The ETag.
+    /// The entity tag.
     pub etag: Option<String>,
-    /// The Last-Modified.
+    /// When it was last modified.
     pub last_modified: Option<String>,
 }
 
@@ -354,87 +305,6 @@ impl Retries {
         tokio::time::sleep(after.unwrap_or(self.wait)).await;
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
         Ok(())
-    }
-}
-
-impl Pair {
-    /// Without roots, no certificate is checked.
-    fn new(
-        settings: &ClientSettings,
-        roots: Option<&Arc<rustls::RootCertStore>>,
-    ) -> Result<Self, IndexError> {
-        Ok(Self {
-            texts: builder(settings, roots)?.build().map_err(IndexError::Setup)?,
-            files: builder(settings, roots)?.no_gzip().build().map_err(IndexError::Setup)?,
-        })
-    }
-}
-
-fn builder(
-    settings: &ClientSettings,
-    roots: Option<&Arc<rustls::RootCertStore>>,
-) -> Result<reqwest::ClientBuilder, IndexError> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(&settings.user_agent)
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.timeout)
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .tcp_nodelay(true);
-    // One process-wide provider serves what reqwest itself sets up; losing the race is fine.
-    let provider = rustls::crypto::ring::default_provider();
-    let _ = provider.install_default();
-    builder = match roots {
-        Some(roots) => {
-            let mut tls = rustls::ClientConfig::builder()
-                .with_root_certificates(Arc::clone(roots))
-                .with_no_client_auth();
-            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-            builder.tls_backend_preconfigured(tls)
-        }
-        None => builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true),
-    };
-    if let Some(proxy) = &settings.proxy {
-        let with_scheme =
-            if proxy.contains("://") { proxy.clone() } else { format!("http://{proxy}") };
-        let refuse = || IndexError::Proxy {
-            proxy: match Url::parse(&with_scheme) {
-                Ok(url) => Shown::new(&url).to_string(),
-                Err(_) => "****".into(),
-            },
-        };
-        let all = reqwest::Proxy::all(&with_scheme).map_err(|_| refuse())?;
-        builder = builder.proxy(all.no_proxy(reqwest::NoProxy::from_env()));
-    }
-    Ok(builder)
-}
-
-/// Windows of HTTP/2: what may be on its way to us unread, in bytes. Indexes serve wheels over one
-/// connection, and the protocol's own 64 KiB would make each wait for the last part's receipt.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 32 << 20;
-
-fn roots(settings: &ClientSettings) -> Result<rustls::RootCertStore, IndexError> {
-    let mut roots = rustls::RootCertStore::empty();
-    let certificates = match &settings.ca_bundle {
-        Some(path) => {
-            let fail = |source| IndexError::Certificates { path: path.clone(), source };
-            let pem = fs_err::read(path).map_err(fail)?;
-            CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(
-                |error| fail(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
-            )?
-        }
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    // Systems carry certificates that rustls has no use for; the others are enough.
-    let (taken, _) = roots.add_parsable_certificates(certificates);
-    match (&settings.ca_bundle, taken) {
-        (Some(path), 0) => Err(IndexError::Certificates {
-            path: path.clone(),
-            source: io::Error::new(io::ErrorKind::InvalidData, "it holds no certificate"),
-        }),
-        // A network without TLS needs no roots; a server with it will be refused by its certificate.
-        _ => Ok(roots),
     }
 }
 

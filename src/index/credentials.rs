@@ -143,8 +143,8 @@ impl Netrc {
 mod tests {
     use super::*;
 
-    fn login(name: &str, password: &str) -> Option<Login> {
-        Some(Login { name: name.into(), password: Some(password.into()) })
+    fn login(name: &str, password: &str) -> Login {
+        Login { name: name.into(), password: Some(password.into()) }
     }
 
     #[test]
@@ -153,9 +153,9 @@ mod tests {
             "# logins\nmachine a.test login me password one # mine\nmacdef init\n machine x\n\n\
              machine b.test\n  password two\n  login you\n  account x\ndefault login any password three",
         );
-        assert_eq!(netrc.login("a.test"), login("me", "one"));
-        assert_eq!(netrc.login("b.test"), login("you", "two"));
-        assert_eq!(netrc.login("c.test"), login("any", "three"));
+        assert_eq!(netrc.login("a.test"), Some(login("me", "one")));
+        assert_eq!(netrc.login("b.test"), Some(login("you", "two")));
+        assert_eq!(netrc.login("c.test"), Some(login("any", "three")));
         assert_eq!(Netrc::parse("machine").login("a"), None);
         assert_eq!(Netrc::parse("login x machine a login").login("b"), None);
     }
@@ -167,7 +167,10 @@ mod tests {
         let bare = credentials.strip(&url("https://me:p%40ss@a.test/one/simple/"));
         assert_eq!(bare.as_str(), "https://a.test/one/simple/");
         credentials.strip(&url("https://token@a.test/two/simple/"));
-        assert_eq!(credentials.login(&url("https://a.test/one/simple/six/")), login("me", "p@ss"));
+        assert_eq!(
+            credentials.login(&url("https://a.test/one/simple/six/")),
+            Some(login("me", "p@ss"))
+        );
         let token = Login { name: "token".into(), password: None };
         assert_eq!(credentials.login(&url("https://a.test/two/simple/six/")), Some(token));
         assert!(credentials.login(&url("https://a.test/files/x.whl")).is_some());

@@ -59,7 +59,7 @@ pub enum IndexError {
         proxy: String,
     },
     /// No answer came, after every retry.
-    #[error("`{url}` cannot be reached")]
+    #[error("the connection to `{url}` failed")]
     Network {
         /// The address.
         url: Shown,

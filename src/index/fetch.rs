@@ -183,7 +183,7 @@ fn headers(from: u64, etag: &Option<HeaderValue>) -> HeaderMap {
     headers
 }
 
-/// The ETag, when it vouches for the very bytes (RFC 9110, "If-Range").
+/// The entity tag, when it vouches for the very bytes (RFC 9110, "If-Range").
 fn strong_etag(response: &Response) -> Option<HeaderValue> {
     let etag = response.headers().get(ETAG)?;
     (!etag.as_bytes().starts_with(b"W/")).then(|| etag.clone())

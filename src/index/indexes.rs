@@ -11,13 +11,14 @@ use url::Url;
 use super::client::{Client, Text, Validators};
 use super::error::{IndexError, Shown};
 use super::find_links::{FindLinks, Links};
+use super::format_control::FormatControl;
 use super::html;
 use super::json;
 use super::listing::Listing;
 use super::no_fit::NoFit;
 use super::page::ProjectPage;
-use super::page_cache::PageCache;
-use super::select::{Choice, FormatControl, Wanted, select};
+use super::page_cache::{CachedPage, PageCache, now};
+use super::select::{Choice, Wanted, select};
 use crate::store::Store;
 use crate::vocab::requirement::PackageName;
 use crate::vocab::target::Target;
@@ -69,6 +70,8 @@ pub struct Indexes {
     indexes: Vec<Url>,
     find_links: Vec<(FindLinks, OnceCell<Links>)>,
     cache: PageCache,
+    /// Pages read after this moment were read in this run.
+    started: u64,
     pages: Mutex<HashMap<PackageName, Arc<OnceCell<Arc<ProjectPage>>>>>,
 }
 
@@ -91,6 +94,7 @@ impl Indexes {
         }
         Self {
             cache: PageCache::new(store.http_dir().join("pages")),
+            started: now(),
             client,
             store,
             offline: settings.offline,
@@ -117,6 +121,9 @@ impl Indexes {
     /// The best file of a release. When the cached page has none, the indexes are asked once more
     /// before that is believed: it may have been published since.
     ///
+    /// The page is not held in memory any longer: who chooses a file seldom comes back, and a thousand
+    /// pages are a hundred megabytes.
+    ///
     /// # Errors
     /// [`IndexError`] when there is no page, the inner [`NoFit`] when it has no file that fits.
     pub async fn choose(
@@ -128,13 +135,12 @@ impl Indexes {
     ) -> Result<Result<Choice, NoFit>, IndexError> {
         let page = self.page(name).await?;
         let choice = select(&page, wanted, target, formats);
-        if choice.is_ok() || !page.is_cached() || self.offline {
-            return Ok(choice);
-        }
-        let page = self.read(name, true).await?;
-        let choice = select(&page, wanted, target, formats);
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.insert(name.clone(), Arc::new(OnceCell::new_with(Some(page))));
+        let choice = if choice.is_err() && page.is_cached() && !self.offline {
+            select(&*self.read(name, true).await?, wanted, target, formats)
+        } else {
+            choice
+        };
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(choice)
     }
 
@@ -170,6 +176,7 @@ impl Indexes {
         let is_local = url.scheme() == "file";
         let cached = if is_local { None } else { self.cache.get(&url, name) };
         match cached {
+            Some(page) if page.is_newer_than(self.started) => return Ok((page.listing, false)),
             Some(page) if self.offline || (page.is_fresh() && !refresh) => {
                 return Ok((page.listing, true));
             }
@@ -178,7 +185,7 @@ impl Indexes {
             }
             _ => {}
         }
-        let validators = cached.as_ref().map(|page| page.validators()).unwrap_or_default();
+        let validators = cached.as_ref().map(CachedPage::validators).unwrap_or_default();
         let text = self.client.text_if(&url, ACCEPT, &validators).await?;
         let (listing, validators) = match (text.status, cached) {
             (StatusCode::NOT_MODIFIED, Some(page)) => (page.listing, validators),

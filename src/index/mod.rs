@@ -8,6 +8,7 @@
 pub mod indexes;
 pub mod page;
 pub mod select;
+pub mod format_control;
 pub mod no_fit;
 mod fetch;
 mod metadata;
@@ -19,7 +20,11 @@ mod json;
 mod listing;
 mod page_cache;
 pub mod client;
+mod transport;
 mod credentials;
 pub mod error;
 
 pub use fetch::Fetched;
+
+#[cfg(test)]
+mod tests;

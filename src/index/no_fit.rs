@@ -117,7 +117,7 @@ fn explain(faults: &[Unfit], sdists: bool) -> Vec<String> {
     match (has_sdist, sdists) {
         (true, true) => {}
         (true, false) => {
-            words.push("its source archive is not to be taken (`--only-binary`)".into())
+            words.push("its source archive is not to be taken (`--only-binary`)".into());
         }
         (false, _) => words.push("it has no source archive".into()),
     }

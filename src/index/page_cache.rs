@@ -34,7 +34,7 @@ pub(super) struct CachedPage {
 /// The first line of a cached page, in JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stamp {
-    /// When it was read or found unchanged, in seconds since 1970.
+    /// When it was read or found unchanged, in nanoseconds since 1970.
     read: u64,
     /// For how many seconds it is believed from then on.
     fresh: u64,
@@ -44,9 +44,14 @@ struct Stamp {
 
 impl CachedPage {
     pub(super) fn is_fresh(&self) -> bool {
-        let age = now().checked_sub(Duration::from_secs(self.stamp.read));
         // A page from the future tells that a clock was wrong: it is not believed.
+        let age = now().checked_sub(self.stamp.read).map(Duration::from_nanos);
         age.is_some_and(|age| age < Duration::from_secs(self.stamp.fresh))
+    }
+
+    /// Whether it was read after `moment`, as [`now`] told it.
+    pub(super) const fn is_newer_than(&self, moment: u64) -> bool {
+        self.stamp.read > moment
     }
 
     pub(super) fn validators(&self) -> Validators {
@@ -79,7 +84,7 @@ impl PageCache {
         max_age: Option<u64>,
     ) {
         let stamp = Stamp {
-            read: now().as_secs(),
+            read: now(),
             fresh: max_age.unwrap_or(DEFAULT_FRESH),
             etag: validators.etag.clone(),
             last_modified: validators.last_modified.clone(),
@@ -113,6 +118,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+/// Nanoseconds since 1970.
+pub(super) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -5,10 +5,10 @@
 //! format (PEP 625 first). Everything is judged for the target, never for this machine.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 use pep440_rs::Version;
 
+use super::format_control::FormatControl;
 use super::no_fit::{NoFit, Reason, Unfit};
 use super::page::ProjectPage;
 use crate::vocab::dist_file::{DistFile, DistFilename};
@@ -17,88 +17,6 @@ use crate::vocab::sdist_filename::SdistFormat;
 use crate::vocab::tags::TagPriority;
 use crate::vocab::target::Target;
 use crate::vocab::wheel_filename::BuildTag;
-
-/// Which kinds of files may be taken, by project: pip's `--no-binary` and `--only-binary`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FormatControl {
-    no_binary: Names,
-    only_binary: Names,
-}
-
-/// Some projects, or all of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Names {
-    all: bool,
-    names: BTreeSet<PackageName>,
-}
-
-impl FormatControl {
-    /// Wheels are not taken for the projects of `value`: names parted by commas, `:all:` or `:none:`
-    /// (which forgets what was said before). The last word on a project counts.
-    ///
-    /// # Errors
-    /// [`FormatControlError`] naming what is no project name.
-    pub fn no_binary(mut self, value: &str) -> Result<Self, FormatControlError> {
-        self.no_binary.take(value, &mut self.only_binary)?;
-        Ok(self)
-    }
-
-    /// Source archives are not taken for the projects of `value`, written as for
-    /// [`FormatControl::no_binary`].
-    ///
-    /// # Errors
-    /// [`FormatControlError`] naming what is no project name.
-    pub fn only_binary(mut self, value: &str) -> Result<Self, FormatControlError> {
-        self.only_binary.take(value, &mut self.no_binary)?;
-        Ok(self)
-    }
-
-    /// Whether wheels of `name` may be taken. A project that is named goes before `:all:`.
-    #[must_use]
-    pub fn allows_wheels(&self, name: &PackageName) -> bool {
-        if self.only_binary.names.contains(name) {
-            return true;
-        }
-        !self.no_binary.names.contains(name) && !(self.no_binary.all && !self.only_binary.all)
-    }
-
-    /// Whether source archives of `name` may be taken.
-    #[must_use]
-    pub fn allows_sdists(&self, name: &PackageName) -> bool {
-        if self.only_binary.names.contains(name) {
-            return false;
-        }
-        self.no_binary.names.contains(name) || !self.only_binary.all
-    }
-}
-
-impl Names {
-    fn take(&mut self, value: &str, other: &mut Self) -> Result<(), FormatControlError> {
-        for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            match word {
-                ":all:" => {
-                    *self = Self { all: true, names: BTreeSet::new() };
-                    *other = Self::default();
-                }
-                ":none:" => *self = Self::default(),
-                word => {
-                    let name = package_name(word)
-                        .ok_or_else(|| FormatControlError { word: word.to_owned() })?;
-                    other.names.remove(&name);
-                    self.names.insert(name);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A word of `--no-binary` or `--only-binary` that means nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is neither a project's name nor `:all:` or `:none:`")]
-pub struct FormatControlError {
-    word: String,
-}
 
 /// The version that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,4 +223,202 @@ fn missing(page: &ProjectPage, wanted: &Wanted<'_>) -> Reason {
     let mut nearest: Vec<String> = versions[from..to].iter().map(ToString::to_string).collect();
     nearest.reverse();
     Reason::NoVersion { nearest }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::listing::{Listing, Offer};
+    use super::*;
+    use crate::vocab::target::tests::debian;
+
+    /// A page of files at `https://h/FILE`; text after a space in `Requires-Python` form, `yanked` or both.
+    fn page(name: &str, files: &[&str]) -> ProjectPage {
+        let name = package_name(name).unwrap();
+        let urls: Vec<String> = files.iter().map(|file| format!("https://h/{file}")).collect();
+        let offers = files.iter().zip(&urls).map(|(file, url)| {
+            let mut words = file.split(' ');
+            let filename = words.next().unwrap();
+            let mut offer =
+                Offer { filename, url: url.split(' ').next().unwrap(), ..Offer::default() };
+            for word in words {
+                match word {
+                    "yanked" => offer.yanked = Some("bad"),
+                    specifiers => offer.requires_python = Some(specifiers),
+                }
+            }
+            offer
+        });
+        let listing = Listing::new(&name, None, offers);
+        ProjectPage::new(name, vec![Arc::new(listing)], false)
+    }
+
+    fn choose(page: &ProjectPage, pin: &str, formats: &FormatControl) -> Result<String, NoFit> {
+        let version = pin.parse().unwrap();
+        let wanted = Wanted::Exact { written: pin, version: &version };
+        select(page, &wanted, &debian("3.11.7"), formats)
+            .map(|choice| choice.file().filename.as_str().to_owned())
+    }
+
+    #[track_caller]
+    fn case(name: &str, files: &[&str], pin: &str, expected: &str) {
+        let chosen = choose(&page(name, files), pin, &FormatControl::default());
+        assert_eq!(chosen.unwrap_or_else(|no| panic!("{no}")), expected);
+    }
+
+    #[track_caller]
+    fn no_fit(name: &str, files: &[&str], pin: &str) -> String {
+        choose(&page(name, files), pin, &FormatControl::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_best_file_is_the_one_pip_takes() {
+        let manylinux = "a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl";
+        case("a", &["a-1.0.tar.gz", "a-1.0-py3-none-any.whl", manylinux], "1.0", manylinux);
+        let newer = "a-1.0-cp311-cp311-manylinux_2_28_x86_64.whl";
+        case("a", &[manylinux, newer], "1.0", newer);
+        let too_new = "a-1.0-cp311-cp311-manylinux_2_39_x86_64.whl";
+        case("a", &[manylinux, too_new], "1.0", manylinux);
+        case(
+            "a",
+            &["a-1.0-py3-none-any.whl", "a-1.0-2-py3-none-any.whl"],
+            "1.0",
+            "a-1.0-2-py3-none-any.whl",
+        );
+        case(
+            "a",
+            &["a-1.0-9-py3-none-any.whl", "a-1.0-10-py3-none-any.whl"],
+            "1.0",
+            "a-1.0-10-py3-none-any.whl",
+        );
+        case(
+            "a",
+            &["a-1.0-cp312-cp312-manylinux_2_17_x86_64.whl", "a-1.0.zip", "a-1.0.tar.gz"],
+            "1.0",
+            "a-1.0.tar.gz",
+        );
+        case(
+            "a",
+            &["a-1.0-cp37-abi3-manylinux2014_x86_64.whl", "a-1.0.zip"],
+            "1.0",
+            "a-1.0-cp37-abi3-manylinux2014_x86_64.whl",
+        );
+        case(
+            "a",
+            &["A-1.0-py2.py3-none-any.whl", "a-1.0.zip"],
+            "1.0",
+            "A-1.0-py2.py3-none-any.whl",
+        );
+    }
+
+    #[test]
+    fn a_pin_is_matched_as_it_is_written() {
+        case("a", &["a-1.0.0.zip", "a-1.0.zip", "a-1.0+local.zip"], "1.0", "a-1.0.zip");
+        case("a", &["a-1.0.0.zip", "a-1.0.zip"], "1.0.0", "a-1.0.0.zip");
+        case("a", &["a-1-1.zip"], "1.post1", "a-1-1.zip");
+        case("a", &["a-1-1.zip"], "1-1", "a-1-1.zip");
+        case("a", &["a-2013.01.zip"], "2013.01", "a-2013.01.zip");
+        case("a", &["a-2.0.0a0.zip"], "2.0.0a0", "a-2.0.0a0.zip");
+        case("a", &["a-1.0+local-py3-none-any.whl"], "1.0+local", "a-1.0+local-py3-none-any.whl");
+        insta::assert_snapshot!(
+            no_fit("a", &["a-1.0.0.zip", "a-1.1.zip"], "1.0"),
+            @"no file of `a` 1.0 can be had, and the nearest versions are: 1.0.0, 1.1"
+        );
+        let page = page("a", &["a-1.0.0.zip"]);
+        let version = "1.0".parse().unwrap();
+        let chosen =
+            select(&page, &Wanted::Version(&version), &debian("3.11.7"), &FormatControl::default());
+        assert!(chosen.is_ok(), "a resolver's versions are versions, not texts");
+    }
+
+    #[test]
+    fn yanked_files_come_last_and_requires_python_counts() {
+        case("a", &["a-1.0-py3-none-any.whl yanked", "a-1.0.zip"], "1.0", "a-1.0.zip");
+        case("a", &["a-1.0-py3-none-any.whl yanked"], "1.0", "a-1.0-py3-none-any.whl");
+        case("a", &["a-1.0-py3-none-any.whl >=3.12", "a-1.0.zip >=3.8"], "1.0", "a-1.0.zip");
+        case("a", &["a-1.0.zip soon"], "1.0", "a-1.0.zip");
+    }
+
+    #[test]
+    fn an_explanation_tells_what_there_is() {
+        insta::assert_snapshot!(
+            no_fit("a", &[], "1.0"),
+            @"no file of `a` 1.0 can be had: no index offers `a`"
+        );
+        insta::assert_snapshot!(
+            no_fit("a", &["a-1.0.zip", "a-1.1.zip", "a-1.2.zip", "a-2.0.zip", "a-3.0.zip", "a-4.zip"], "1.5"),
+            @"no file of `a` 1.5 can be had, and the nearest versions are: 1.1, 1.2, 2.0, 3.0"
+        );
+        insta::assert_snapshot!(
+            no_fit("psycopg2", &[
+                "psycopg2-2.9.12-cp312-cp312-win_amd64.whl",
+                "psycopg2-2.9.12-cp311-cp311-manylinux_2_39_x86_64.whl",
+            ], "2.9.12"),
+            @"no file of `psycopg2` 2.9.12 fits cpython 3.11.7 on linux x86_64 (glibc 2.36): its wheels are for cp311-cp311-manylinux_2_39_x86_64, cp312-cp312-win_amd64; it has no source archive"
+        );
+        insta::assert_snapshot!(
+            no_fit("a", &["a-1.0-py3-none-any.whl >=3.12", "a-1.0.zip >=3.12"], "1.0"),
+            @"no file of `a` 1.0 fits cpython 3.11.7 on linux x86_64 (glibc 2.36): it requires Python `>=3.12`"
+        );
+        let files = page("a", &["a-1.0-cp312-cp312-win_amd64.whl", "a-1.0.zip"]);
+        let formats = FormatControl::default().only_binary(":all:").unwrap();
+        insta::assert_snapshot!(
+            choose(&files, "1.0", &formats).unwrap_err(),
+            @"no file of `a` 1.0 fits cpython 3.11.7 on linux x86_64 (glibc 2.36): its wheels are for cp312-cp312-win_amd64; its source archive is not to be taken (`--only-binary`)"
+        );
+    }
+
+    #[test]
+    fn candidates_are_every_version_that_fits() {
+        let files = page(
+            "a",
+            &[
+                "a-1.0.zip",
+                "a-2.0-cp312-cp312-win_amd64.whl",
+                "a-3.0.zip yanked",
+                "a-4.0a1.zip",
+                "a-5.0.zip >=3.12",
+                "a-1.0-py3-none-any.whl",
+            ],
+        );
+        let found: Vec<(String, bool, bool)> =
+            candidates(&files, &debian("3.11.7"), &FormatControl::default())
+                .into_iter()
+                .map(|c| (c.version.to_string(), c.yanked, matches!(c.choice, Choice::Wheel(_))))
+                .collect();
+        assert_eq!(
+            found,
+            [
+                ("4.0a1".into(), false, false),
+                ("3.0".into(), true, false),
+                ("1.0".into(), false, true),
+            ]
+        );
+    }
+
+    #[test]
+    fn among_equals_the_first_source_wins() {
+        let (first, second) = (
+            page("a", &["a-1.0-py3-none-any.whl"]),
+            page("a", &["a-1.0-py3-none-any.whl yanked", "a-2.zip"]),
+        );
+        let name = package_name("a").unwrap();
+        let listing = |url: &str| {
+            let offer = Offer { filename: "a-1.0-py3-none-any.whl", url, ..Offer::default() };
+            Arc::new(Listing::new(&name, None, std::iter::once(offer)))
+        };
+        let both = ProjectPage::new(
+            name.clone(),
+            vec![listing("https://one/a"), listing("https://two/a")],
+            false,
+        );
+        let version = "1.0".parse().unwrap();
+        let chosen =
+            select(&both, &Wanted::Version(&version), &debian("3.11.7"), &FormatControl::default())
+                .unwrap();
+        assert_eq!(chosen.file().url.as_str(), "https://one/a");
+        assert_eq!(first.files().count() + second.files().count(), 3);
+        assert_eq!(both.versions().len(), 1);
+    }
 }

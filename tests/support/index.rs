@@ -1,6 +1,6 @@
 //! [`IndexServer`]: a package index on the loopback, over files given in code, with faults on demand.
 //!
-//! It speaks just enough HTTP/1.1: GET, keep-alive, one range, ETags. Addresses:
+//! It speaks just enough HTTP/1.1: GET, keep-alive, one range, entity tags. Addresses:
 //! `/simple/NAME/` is a project's page, `/files/FILE` a file, and whatever [`IndexServer::put`] adds.
 
 use std::collections::BTreeMap;
@@ -115,7 +115,7 @@ impl IndexServer {
         self
     }
 
-    /// Everything has an ETag, and If-None-Match is obeyed.
+    /// Everything has an entity tag, and If-None-Match is obeyed.
     pub fn with_validators(self) -> Self {
         self.state().validators = true;
         self
@@ -249,7 +249,7 @@ fn converse(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             }
         }
         let request = Request { path, headers };
-        let Some(answer) = state.lock().unwrap().answer(request) else {
+        let Some(answer) = state.lock().unwrap().answer(&request) else {
             return stream.shutdown(Shutdown::Both);
         };
         let mut head = format!("HTTP/1.1 {} Fixture\r\n", answer.status);
@@ -268,7 +268,7 @@ fn converse(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 
 impl State {
     /// None ends the connection.
-    fn answer(&mut self, request: Request) -> Option<Answer> {
+    fn answer(&mut self, request: &Request) -> Option<Answer> {
         self.requests.push(request.clone());
         let path = &request.path;
         let text = |status, text: &str| Some(Answer::new(status, "text/plain", text.into()));
