@@ -221,6 +221,11 @@ pub enum Unusable {
         /// Its Requires-Python.
         requires_python: String,
     },
+    /// Its metadata is of no use.
+    Metadata {
+        /// Why, in words that follow the release.
+        reason: String,
+    },
     /// It depends on something at a URL.
     DirectUrl {
         /// The requirement.
@@ -238,6 +243,7 @@ impl Unusable {
         let (is, needs) = if several { ("are", "need") } else { ("is", "needs") };
         match self {
             Self::Python { requires_python } => format!("{is} for python `{requires_python}`"),
+            Self::Metadata { reason } => reason.clone(),
             Self::DirectUrl { requirement } => {
                 format!("{needs} `{requirement}`, and direct URLs are not supported")
             }

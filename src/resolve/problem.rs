@@ -36,6 +36,14 @@ pub trait MetadataSource {
         version: &Version,
     ) -> Result<Arc<CoreMetadata>, Self::Error>;
 
+    /// Why a release is to be passed over whose metadata failed with `error`, in words that follow
+    /// its name ("has metadata that cannot be read"); none when nothing else is to be tried, which
+    /// is right for whatever may be different next time.
+    fn passes_over(&self, error: &Self::Error) -> Option<String> {
+        let _ = error;
+        None
+    }
+
     /// Says what will probably be asked for next, so that it can be fetched meanwhile: the versions
     /// of a package, then the metadata of the release that looks best. Never waits.
     fn prefetch(&self, wanted: &[(PackageName, Option<Version>)]) {

@@ -327,7 +327,15 @@ impl<S: MetadataSource> DependencyProvider for Provider<'_, S> {
         let needs = match package {
             Package::Root => self.needs(package, version, self.problem.roots()),
             Package::Base(name) | Package::Extra(name, _) => {
-                let metadata = self.source.metadata(name, version)?;
+                let metadata = match self.source.metadata(name, version) {
+                    Ok(metadata) => metadata,
+                    Err(error) => match self.source.passes_over(&error) {
+                        Some(reason) => {
+                            return Ok(Dependencies::Unavailable(Unusable::Metadata { reason }));
+                        }
+                        None => return Err(error),
+                    },
+                };
                 let extra = match package {
                     Package::Extra(_, extra) => Some(extra),
                     Package::Root | Package::Base(_) => None,

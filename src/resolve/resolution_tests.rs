@@ -24,15 +24,15 @@ struct Universe {
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the index is down")]
-struct Down;
+#[error("the index fails with `{0}`")]
+struct Down(&'static str);
 
 impl MetadataSource for Universe {
     type Error = Down;
 
     fn versions(&self, name: &PackageName) -> Result<Vec<Candidate>, Down> {
         if name.as_ref() == "down" {
-            return Err(Down);
+            return Err(Down("down"));
         }
         let releases = self.releases.get(name).into_iter().flatten();
         Ok(releases.map(|(candidate, _)| candidate.clone()).collect())
@@ -43,15 +43,16 @@ impl MetadataSource for Universe {
             .iter()
             .find(|(candidate, _)| candidate.version == *version)
             .unwrap();
-        if release
-            .1
-            .requires_dist
-            .iter()
-            .any(|requirement| requirement.name.as_ref() == "unreadable")
-        {
-            return Err(Down);
+        for fault in ["broken", "unreadable"] {
+            if release.1.requires_dist.iter().any(|needed| needed.name.as_ref() == fault) {
+                return Err(Down(fault));
+            }
         }
         Ok(Arc::clone(&release.1))
+    }
+
+    fn passes_over(&self, error: &Down) -> Option<String> {
+        (error.0 == "broken").then(|| "has no readable metadata".into())
     }
 
     fn prefetch(&self, wanted: &[(PackageName, Option<Version>)]) {
@@ -156,6 +157,7 @@ fn the_newest_that_fits_is_chosen() {
     case("a 2: b<2\na 1: b\nb 1\nb 2", roots("a & b>=2"), "a 1, b 2");
     case("a 1: b ; sys_platform == 'win32'\nb 1", roots("a & b ; os_name == 'nt'"), "a 1");
     case("a 1 py=>=3.9\na 2 py=>=3.12", roots("a"), "a 1");
+    case("a 1\na 2: broken", roots("a"), "a 1");
     case("a 1: c @ https://example.org/c-1.zip\na 0", roots("a"), "a 0");
 }
 
