@@ -10,8 +10,10 @@
 //! - [`resolve`]: finds versions that go together, explains when none do, and locks them.
 //! - [`build`]: source archives become wheels (PEP 517).
 //! - [`image`]: writes a set of wheels out and reads it back: directories, tarballs, OCI layouts.
+//! - [`service`]: composes a service out of wheels.
 //! - [`pipeline`]: joins the stages and schedules them.
 //! - [`report`]: draws what the pipeline says, for people.
+//! - [`cli`]: the command line.
 
 pub mod vocab;
 pub mod input;
@@ -21,8 +23,10 @@ pub mod index;
 pub mod resolve;
 pub mod build;
 pub mod image;
+pub mod service;
 pub mod pipeline;
 pub mod report;
+pub mod cli;
 
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]

@@ -1,3 +1,7 @@
 //! The `loci` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    loci::cli::run(std::env::args_os())
+}

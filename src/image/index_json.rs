@@ -75,12 +75,12 @@ impl WheelIndex {
                     size: wheel.size,
                     layer: None,
                     offset: None,
-                    requires_dist: metadata.requires_dist.iter().map(|r| r.to_string()).collect(),
+                    requires_dist: metadata.requires_dist.iter().map(ToString::to_string).collect(),
                     requires_python: metadata.requires_python.map(|range| range.to_string()),
                     provides_extra: metadata
                         .provides_extras
                         .iter()
-                        .map(|extra| extra.to_string())
+                        .map(ToString::to_string)
                         .collect(),
                     origin: wheel.origin.clone(),
                 })

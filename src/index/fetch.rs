@@ -12,6 +12,8 @@ use reqwest::{Response, StatusCode};
 use super::error::{IndexError, Shown};
 use super::indexes::Indexes;
 use super::range::ContentRange;
+use url::Url;
+
 use crate::store::blob::BlobWriter;
 use crate::store::error::StoreError;
 use crate::vocab::digest::Digest;
@@ -34,6 +36,14 @@ enum Body {
     Broken(IndexError),
 }
 
+/// A file to be fetched, and what was promised of it.
+struct Remote<'a> {
+    name: &'a str,
+    url: &'a Url,
+    sha256: Option<Digest>,
+    size: Option<u64>,
+}
+
 impl Indexes {
     /// Puts `file` into the store. `on_bytes` is told how many bytes of it are there, counted from its
     /// beginning, whenever more have come.
@@ -48,7 +58,36 @@ impl Indexes {
         file: &DistFile,
         on_bytes: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Fetched, IndexError> {
-        let name = file.filename.as_str();
+        let remote = Remote {
+            name: file.filename.as_str(),
+            url: &file.url,
+            sha256: file.sha256,
+            size: file.size,
+        };
+        self.fetch_remote(&remote, on_bytes).await
+    }
+
+    /// Puts what is at `url` into the store, whatever it is; nothing tells its digest beforehand.
+    ///
+    /// # Errors
+    /// [`IndexError`]; nothing is kept then.
+    pub async fn fetch_url(
+        &self,
+        url: &Url,
+        on_bytes: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<Fetched, IndexError> {
+        let url = self.client.strip(url);
+        let name = url.path().rsplit('/').next().unwrap_or_default();
+        let remote = Remote { name, url: &url, sha256: None, size: None };
+        self.fetch_remote(&remote, on_bytes).await
+    }
+
+    async fn fetch_remote(
+        &self,
+        file: &Remote<'_>,
+        on_bytes: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<Fetched, IndexError> {
+        let name = file.name;
         if let Some(digest) = file.sha256
             && let Some(size) = self.store.size(&digest)
         {
@@ -56,7 +95,7 @@ impl Indexes {
             return Ok(Fetched { digest, size, reused: true });
         }
         let store_error = |source| IndexError::Store { file: name.to_owned(), source };
-        if let Some(path) = local(file)? {
+        if let Some(path) = local(file.url)? {
             let mut writer = self.store.writer().map_err(store_error)?;
             let (name, task) = (name.to_owned(), path.clone());
             let copied = tokio::task::spawn_blocking(move || {
@@ -71,7 +110,7 @@ impl Indexes {
             return self.commit(file, writer).await;
         }
         if self.offline {
-            return Err(IndexError::Offline { url: Shown::new(&file.url) });
+            return Err(IndexError::Offline { url: Shown::new(file.url) });
         }
         let mut writer = self.store.writer().map_err(store_error)?;
         let mut etag = None;
@@ -79,7 +118,7 @@ impl Indexes {
         let mut farthest = 0;
         let mut retries = self.client.retries();
         loop {
-            let response = self.client.file(&file.url, &headers(writer.written(), &etag)).await?;
+            let response = self.client.file(file.url, &headers(writer.written(), &etag)).await?;
             let status = response.status();
             match status {
                 StatusCode::OK => {
@@ -95,13 +134,13 @@ impl Indexes {
                     if writer.written() == 0
                         || range.is_none_or(|range| range.start != writer.written())
                     {
-                        return Err(IndexError::Range { url: Shown::new(&file.url) });
+                        return Err(IndexError::Range { url: Shown::new(file.url) });
                     }
                     resumed = true;
                 }
                 // There is no rest after all: the size was not known, and everything has come.
                 StatusCode::RANGE_NOT_SATISFIABLE if writer.written() > 0 => {}
-                status => return Err(IndexError::Status { url: Shown::new(&file.url), status }),
+                status => return Err(IndexError::Status { url: Shown::new(file.url), status }),
             }
             let body = match status {
                 StatusCode::RANGE_NOT_SATISFIABLE => Body::Whole,
@@ -133,14 +172,14 @@ impl Indexes {
     }
 
     /// Keeps what was written, if it is what was announced.
-    async fn commit(&self, file: &DistFile, writer: BlobWriter) -> Result<Fetched, IndexError> {
+    async fn commit(&self, file: &Remote<'_>, writer: BlobWriter) -> Result<Fetched, IndexError> {
         let expected = file.sha256;
         // Syncing waits for the disk, which is not for a task of sockets to do.
         let committed = tokio::task::spawn_blocking(move || match expected {
             Some(digest) => writer.commit_as(&digest).map(|size| (digest, size)),
             None => writer.commit(),
         });
-        let name = || file.filename.as_str().to_owned();
+        let name = || file.name.to_owned();
         match joined(committed.await) {
             Ok((digest, size)) => Ok(Fetched { digest, size, reused: false }),
             Err(StoreError::Mismatch { expected, found }) => {
@@ -160,12 +199,11 @@ pub(super) fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
 }
 
 /// The path of a file that is on this machine.
-pub(super) fn local(file: &DistFile) -> Result<Option<PathBuf>, IndexError> {
-    if file.url.scheme() != "file" {
+pub(super) fn local(url: &Url) -> Result<Option<PathBuf>, IndexError> {
+    if url.scheme() != "file" {
         return Ok(None);
     }
-    let path =
-        file.url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(&file.url) })?;
+    let path = url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(url) })?;
     Ok(Some(path))
 }
 
@@ -192,7 +230,7 @@ fn strong_etag(response: &Response) -> Option<HeaderValue> {
 async fn receive(
     mut response: Response,
     writer: &mut BlobWriter,
-    file: &DistFile,
+    file: &Remote<'_>,
     on_bytes: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Body, IndexError> {
     loop {
@@ -200,19 +238,18 @@ async fn receive(
             Ok(Some(chunk)) => chunk,
             Ok(None) => return Ok(Body::Whole),
             Err(error) => {
-                let url = Shown::new(&file.url);
+                let url = Shown::new(file.url);
                 return Ok(Body::Broken(IndexError::Network { url, source: error.without_url() }));
             }
         };
-        writer.write_all(&chunk).map_err(|source| IndexError::Write {
-            file: file.filename.as_str().to_owned(),
-            source,
-        })?;
+        writer
+            .write_all(&chunk)
+            .map_err(|source| IndexError::Write { file: file.name.to_owned(), source })?;
         if let Some(expected) = file.size
             && writer.written() > expected
         {
             return Err(IndexError::Size {
-                file: file.filename.as_str().to_owned(),
+                file: file.name.to_owned(),
                 expected,
                 found: writer.written(),
             });

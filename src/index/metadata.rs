@@ -117,7 +117,7 @@ impl Indexes {
         let stored = file.sha256.filter(|digest| self.store.contains(digest));
         let path = match stored {
             Some(digest) => Some(self.store.path(&digest)),
-            None => local(file)?,
+            None => local(&file.url)?,
         };
         if let Some(path) = path {
             return from_path(path, wheel.clone()).await;

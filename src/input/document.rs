@@ -122,7 +122,8 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Replaces the `user:password@` of every URL in `text` by `****@`.
-pub(super) fn redact(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn redact(text: &str) -> Cow<'_, str> {
     let mut redacted = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("://") {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use pep440_rs::Version;
 use url::Url;
 
 use crate::vocab::requirement::{PackageName, package_name};
@@ -50,7 +51,10 @@ pub enum ProjectSource {
         reference: Option<String>,
     },
     /// The package index.
-    Index,
+    Index {
+        /// The version; the newest when there is none.
+        version: Option<Version>,
+    },
 }
 
 impl ProjectSource {
@@ -77,7 +81,8 @@ impl fmt::Display for ProjectSource {
             Self::Git { url, reference: Some(reference) } => {
                 write!(f, "{} at {reference}", redact(url))
             }
-            Self::Index => f.write_str("the package index"),
+            Self::Index { version: None } => f.write_str("the package index"),
+            Self::Index { version: Some(version) } => write!(f, "{version} on the package index"),
         }
     }
 }
@@ -97,8 +102,11 @@ fn read(text: &str, reference: Option<&str>) -> Result<ProjectSource, &'static s
     };
     if text == "pypi" {
         return match reference {
-            None => Ok(ProjectSource::Index),
-            Some(_) => Err("a reference means nothing to an index"),
+            None => Ok(ProjectSource::Index { version: None }),
+            Some(text) => match text.parse() {
+                Ok(version) => Ok(ProjectSource::Index { version: Some(version) }),
+                Err(_) => Err("its reference is the version to take, and this is none"),
+            },
         };
     }
     if text.contains("://") {
@@ -217,7 +225,7 @@ mod tests {
                 ProjectSource::Directory(_) => "directory",
                 ProjectSource::Archive(_) => "archive",
                 ProjectSource::Git { .. } => "git",
-                ProjectSource::Index => "index",
+                ProjectSource::Index { .. } => "index",
             };
             format!("{text} -> {kind}: {source}")
         })
@@ -272,7 +280,7 @@ mod tests {
         `https://` is not the source of a project: the URL cannot be read
         `key stone` is not the source of a project: it is neither a path, nor a URL, nor the name of a project
         `a.tar.gz` is not the source of a project: a reference means nothing to an archive
-        `pypi` is not the source of a project: a reference means nothing to an index
+        `pypi` is not the source of a project: its reference is the version to take, and this is none
         `a\nb` is not the source of a project: it contains a control character
         ");
     }

@@ -174,7 +174,7 @@ impl Events {
     pub fn start(&self, activity: Activity) -> Task {
         let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
         self.send(&Event::Started { task: id, activity });
-        Task { id, events: self.clone(), ended: false }
+        Task { id, events: self.clone(), reached: AtomicU64::new(0), ended: false }
     }
 }
 
@@ -182,6 +182,7 @@ impl Events {
 pub struct Task {
     id: TaskId,
     events: Events,
+    reached: AtomicU64,
     ended: bool,
 }
 
@@ -189,6 +190,15 @@ impl Task {
     /// The task moved on by `bytes`.
     pub fn advance(&self, bytes: u64) {
         self.events.send(&Event::Advanced { task: self.id, bytes });
+    }
+
+    /// The task has come as far as `total` bytes. A transfer that begins anew counts again only from
+    /// where it has been.
+    pub fn reach(&self, total: u64) {
+        let before = self.reached.fetch_max(total, Ordering::Relaxed);
+        if total > before {
+            self.advance(total - before);
+        }
     }
 
     /// The task goes over to `phase`.

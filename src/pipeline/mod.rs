@@ -1,4 +1,30 @@
 //! The only place that schedules: it joins the stages, runs them side by side and says what happens.
+//!
+//! A job is a function from a description to a value: [`requirements`] (the main job), [`lock`] and
+//! [`install`]. All of them work with one [`workshop`]. The runtime's tasks do what waits (sockets,
+//! child processes); what computes or blocks runs on threads beside it, and never the other way round.
 
 pub mod events;
 pub mod summary;
+pub mod limits;
+pub mod workshop;
+pub mod requirements;
+pub mod obtain;
+pub mod provision;
+pub mod index_source;
+pub mod set_source;
+pub mod complete;
+pub mod write;
+pub mod lock;
+pub mod install;
+pub mod project;
+pub mod error;
+
+use error::PipelineError;
+
+/// Runs `work` on a thread where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PipelineError> + Send + 'static,
+) -> Result<T, PipelineError> {
+    tokio::task::spawn_blocking(work).await.map_err(PipelineError::Task)?
+}

@@ -1,6 +1,7 @@
 //! [`words`]: a [`Summary`] for people. What went wrong stands last, where a terminal leaves it in
 //! sight. Machines read the summary itself, by serde.
 
+use crate::pipeline::install::InstallSummary;
 use crate::pipeline::summary::{FailureReport, How, Summary, WheelReport};
 
 use super::words::{self, Paint};
@@ -105,6 +106,19 @@ fn how(how: How) -> &'static str {
         How::Built => "built",
         How::Reused => "reused",
     }
+}
+
+/// What an installation did, in words.
+#[must_use]
+pub fn installed(summary: &InstallSummary, paint: Paint) -> String {
+    format!(
+        "{} {} and {} in `{}` in {}\n",
+        paint.good("installed"),
+        words::count(summary.packages.len(), "package"),
+        words::count(summary.files, "file"),
+        summary.prefix.display(),
+        words::seconds(summary.seconds),
+    )
 }
 
 #[cfg(test)]

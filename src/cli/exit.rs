@@ -1,0 +1,97 @@
+//! How a run ends: every error becomes words on standard error and an exit code here, and only here.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use super::hints;
+use crate::build::interpreter::InterpreterError;
+use crate::image::reference::ReferenceError;
+use crate::index::error::IndexError;
+use crate::input::error::InputError;
+use crate::pipeline::error::PipelineError;
+use crate::store::error::StoreError;
+
+/// Everything was done but some wheels, which are listed.
+pub(super) const SOME_FAILED: u8 = 3;
+const FAILED: u8 = 1;
+const WRONG_INPUT: u8 = 2;
+const INTERRUPTED: u8 = 130;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// A job failed.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A file that people write makes no sense.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A source or destination makes no sense.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The indexes make no sense.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The Python cannot be used.
+    #[error(transparent)]
+    Interpreter(#[from] InterpreterError),
+    /// There is no place for a store.
+    #[error("there is no place for the store: neither `--store` nor HOME is given")]
+    NoStore,
+    /// A URL given as an option is none.
+    #[error("`{text}`, given as `{option}`, is not a URL")]
+    Url { option: &'static str, text: String, source: url::ParseError },
+    /// Any other option whose value makes no sense.
+    #[error("`{text}`, given as `{option}`, {reason}")]
+    Value { option: &'static str, text: String, reason: String },
+    /// Results cannot be written.
+    #[error("cannot write to {to}")]
+    Output { to: String, source: io::Error },
+    /// The store's check found damage.
+    #[error("{damaged} blobs of the store are damaged and {missing} are missing")]
+    Damaged { damaged: usize, missing: usize },
+    /// The runtime cannot be started.
+    #[error("cannot start the runtime")]
+    Runtime { source: io::Error },
+    /// The user interrupted the run.
+    #[error("interrupted; what was finished is kept")]
+    Interrupted,
+}
+
+impl CliError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Input(_) | Self::Url { .. } | Self::Value { .. } | Self::NoStore => WRONG_INPUT,
+            Self::Interpreter(_) => WRONG_INPUT,
+            Self::Pipeline(PipelineError::Input(_) | PipelineError::Location { .. }) => WRONG_INPUT,
+            Self::Reference(_) => WRONG_INPUT,
+            Self::Interrupted => INTERRUPTED,
+            _ => FAILED,
+        }
+    }
+
+    /// Says the error, what caused it and what would help on standard error.
+    pub(super) fn report(&self) -> ExitCode {
+        let mut text = format!("error: {self}\n");
+        let mut said = self.to_string();
+        let mut source = self.source();
+        while let Some(error) = source {
+            let cause = error.to_string();
+            if !said.contains(&cause) {
+                text.push_str(&format!("  because: {cause}\n"));
+                said = cause;
+            }
+            source = error.source();
+        }
+        if let Some(hint) = hints::hint(self) {
+            text.push_str(&format!("  hint: {hint}\n"));
+        }
+        // Where standard error is gone there is nobody left to tell.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        ExitCode::from(self.code())
+    }
+}

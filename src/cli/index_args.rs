@@ -1,0 +1,123 @@
+//! The options that say where wheels and sdists come from: pip's names, pip's variables.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use url::Url;
+
+use super::exit::CliError;
+use crate::index::client::ClientSettings;
+use crate::index::find_links::FindLinks;
+use crate::index::format_control::FormatControl;
+use crate::index::indexes::IndexSettings;
+
+/// Where wheels and sdists come from, and how they are asked for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Index options")]
+pub(super) struct IndexArgs {
+    /// Base URL of the package index (PEP 503 or 691) [default: PyPI]
+    #[arg(short, long, env = "PIP_INDEX_URL", value_name = "URL")]
+    index_url: Option<String>,
+    /// A further index; may be given several times
+    #[arg(long, env = "PIP_EXTRA_INDEX_URL", value_name = "URL", value_delimiter = ' ')]
+    extra_index_url: Vec<String>,
+    /// A directory, or a page, with links to wheels and sdists; may be given several times
+    #[arg(short, long, env = "PIP_FIND_LINKS", value_name = "DIR|URL", value_delimiter = ' ')]
+    find_links: Vec<String>,
+    /// Ask no index, only `--find-links`
+    #[arg(long, env = "PIP_NO_INDEX")]
+    no_index: bool,
+    /// Accept this host's certificate, whatever it is; may be given several times
+    #[arg(long, env = "PIP_TRUSTED_HOST", value_name = "HOST", value_delimiter = ' ')]
+    trusted_host: Vec<String>,
+    /// A PEM file of the certificate authorities to trust, beside the system's
+    #[arg(long, env = "PIP_CERT", value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// The proxy for every request [default: what http_proxy, https_proxy and no_proxy say]
+    #[arg(long, env = "PIP_PROXY", value_name = "URL")]
+    proxy: Option<String>,
+    /// How often a failed request is made again
+    #[arg(long, env = "PIP_RETRIES", value_name = "N", default_value_t = 5)]
+    retries: u32,
+    /// How many seconds a server may stay silent
+    #[arg(long, env = "PIP_DEFAULT_TIMEOUT", value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+    /// Ask the index again although its cached pages are fresh
+    #[arg(long)]
+    refresh: bool,
+    /// Use no network at all: only what is cached
+    #[arg(long, env = "LOCI_OFFLINE", conflicts_with = "refresh")]
+    offline: bool,
+    /// Build these projects from source: a name, or `:all:`; may be given several times
+    #[arg(long, env = "PIP_NO_BINARY", value_name = "NAME", value_delimiter = ',')]
+    no_binary: Vec<String>,
+    /// Never build these projects from source: a name, or `:all:`; may be given several times
+    #[arg(long, env = "PIP_ONLY_BINARY", value_name = "NAME", value_delimiter = ',')]
+    only_binary: Vec<String>,
+}
+
+impl IndexArgs {
+    /// How requests are made.
+    pub(super) fn client(&self) -> ClientSettings {
+        ClientSettings {
+            timeout: Duration::from_secs(self.timeout.max(1)),
+            retries: self.retries,
+            ca_bundle: self.cert.clone(),
+            trusted_hosts: self.trusted_host.clone(),
+            proxy: self.proxy.clone(),
+            ..ClientSettings::default()
+        }
+    }
+
+    /// Which indexes are asked.
+    pub(super) fn indexes(&self) -> Result<IndexSettings, CliError> {
+        let mut settings = IndexSettings::default();
+        if let Some(text) = &self.index_url {
+            settings.index_url = parse_url("--index-url", text)?;
+        }
+        settings.extra_index_urls = self
+            .extra_index_url
+            .iter()
+            .filter(|text| !text.is_empty())
+            .map(|text| parse_url("--extra-index-url", text))
+            .collect::<Result<_, _>>()?;
+        let current = std::env::current_dir()
+            .map_err(|source| CliError::Output { to: "the current directory".into(), source })?;
+        settings.find_links = self
+            .find_links
+            .iter()
+            .filter(|text| !text.is_empty())
+            .map(|text| FindLinks::parse(text, &current))
+            .collect::<Result<_, _>>()?;
+        settings.no_index = self.no_index;
+        settings.refresh = self.refresh;
+        settings.offline = self.offline;
+        Ok(settings)
+    }
+
+    /// Which formats may be used for which project.
+    pub(super) fn formats(&self) -> Result<FormatControl, CliError> {
+        let mut formats = FormatControl::default();
+        for (option, words) in
+            [("--no-binary", &self.no_binary), ("--only-binary", &self.only_binary)]
+        {
+            for word in words.iter().filter(|word| !word.is_empty()) {
+                formats = match option {
+                    "--no-binary" => formats.no_binary(word),
+                    _ => formats.only_binary(word),
+                }
+                .map_err(|error| CliError::Value {
+                    option,
+                    text: word.clone(),
+                    reason: error.to_string(),
+                })?;
+            }
+        }
+        Ok(formats)
+    }
+}
+
+fn parse_url(option: &'static str, text: &str) -> Result<Url, CliError> {
+    Url::parse(text).map_err(|source| CliError::Url { option, text: text.into(), source })
+}

@@ -1,0 +1,128 @@
+//! `loci install`: a service from a set of wheels, without a network.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::exit::CliError;
+use super::index_args::IndexArgs;
+use super::output;
+use super::run_args::{GlobalArgs, block_on, paint};
+use super::shop_args::ShopArgs;
+use crate::image::reference::Reference;
+use crate::input::project::{ProjectSource, distribution_of};
+use crate::input::requirements::parse_packages;
+use crate::pipeline::events::Events;
+use crate::pipeline::install::{InstallJob, install_service};
+use crate::report::summary;
+use crate::service::prefix::Existing;
+use crate::vocab::requirement::ExtraName;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  loci install keystone --wheels dir:wheels --prefix /var/lib/openstack
+  loci install nova --wheels oci:requirements:master --prefix /tmp/nova --project-repo ./nova
+  loci install neutron --wheels store: --prefix /tmp/neutron \\
+      --project-repo https://opendev.org/openstack/neutron --project-ref stable/2025.2")]
+pub(super) struct InstallArgs {
+    /// The project to install
+    #[arg(env = "PROJECT", value_name = "PROJECT")]
+    project: String,
+    /// The set of wheels: dir:DIR, tar:FILE, an http(s) URL of a tarball, oci:DIR[:TAG] or store:[TAG]
+    #[arg(long, env = "WHEELS", value_name = "SRC")]
+    wheels: String,
+    /// The directory to make the environment in
+    #[arg(long, value_name = "DIR")]
+    prefix: PathBuf,
+    /// The project's source: a directory, an archive, a git URL or `pypi` [default: the set's own
+    /// wheel of the project, else its repository]
+    #[arg(long, env = "PROJECT_REPO", value_name = "PATH|URL|pypi")]
+    project_repo: Option<String>,
+    /// The branch, tag, commit or ref to check out; with `pypi` the version
+    #[arg(long, env = "PROJECT_REF", value_name = "REF")]
+    project_ref: Option<String>,
+    /// Extras of the project, separated by commas or spaces
+    #[arg(
+        long,
+        env = "PROJECT_PIP_EXTRAS",
+        value_name = "EXTRAS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    extras: String,
+    /// More projects to install from the set, separated by spaces
+    #[arg(
+        long,
+        env = "PIP_PACKAGES",
+        value_name = "REQUIREMENTS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pip_packages: String,
+    /// Pins to keep to where the set has several versions; may be given several times
+    #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
+    constraints: Vec<String>,
+    /// Put the environment in the place of whatever is at the prefix
+    #[arg(long)]
+    clear: bool,
+    #[command(flatten)]
+    shop: ShopArgs,
+    #[command(flatten)]
+    index: IndexArgs,
+}
+
+/// Runs `loci install`.
+pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliError> {
+    let project = distribution_of(&args.project)?;
+    let wheels = args.wheels.parse::<Reference>()?;
+    let packages = parse_packages(&args.pip_packages, "--pip-packages")?;
+    let extras = args
+        .extras
+        .split([',', ' '])
+        .filter(|text| !text.is_empty())
+        .map(|text| {
+            ExtraName::new(text.to_owned()).map_err(|error| CliError::Value {
+                option: "--extras",
+                text: text.into(),
+                reason: error.to_string(),
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    let prefix = std::path::absolute(&args.prefix)
+        .map_err(|source| CliError::Output { to: args.prefix.display().to_string(), source })?;
+    let source = match &args.project_repo {
+        Some(text) => Some(ProjectSource::parse(text, args.project_ref.as_deref())?),
+        None => None,
+    };
+    let display = global.display();
+    let outcome = block_on(async {
+        let events = Events::to(display.reporter());
+        let workshop = args.shop.open(global, &args.index, events)?;
+        let _lease = workshop.store.lease()?;
+        let mut constraints = Vec::new();
+        for location in &args.constraints {
+            constraints.push(workshop.document(location).await?);
+        }
+        let job = InstallJob {
+            project,
+            extras,
+            source,
+            packages,
+            constraints,
+            wheels,
+            prefix,
+            existing: if args.clear { Existing::Replace } else { Existing::Keep },
+        };
+        Ok(install_service(Arc::clone(&workshop), job).await?)
+    });
+    drop(display);
+    let installed = outcome?;
+    global.say(&summary::installed(&installed, paint()));
+    if global.json {
+        output::print_json(&installed)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,86 @@
+//! `loci lock`: resolve only.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::exit::CliError;
+use super::index_args::IndexArgs;
+use super::output;
+use super::run_args::{GlobalArgs, block_on};
+use super::shop_args::ShopArgs;
+use crate::input::project::distribution_of;
+use crate::pipeline::events::Events;
+use crate::pipeline::lock::{LockJob, lock};
+use crate::vocab::requirement::Requirement;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  loci lock keystone -o pylock.keystone.toml
+  loci lock keystone nova -c upper-constraints.txt --format constraints
+  loci lock 'keystone>=28' 'requests[socks]'")]
+pub(super) struct LockArgs {
+    /// Projects, or requirements, to resolve together
+    #[arg(required = true, value_name = "PROJECT")]
+    projects: Vec<String>,
+    /// Pins to keep to, except for the projects themselves; may be given several times
+    #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
+    constraints: Vec<String>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Where to write it; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    #[command(flatten)]
+    shop: ShopArgs,
+    #[command(flatten)]
+    index: IndexArgs,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Format {
+    /// pylock.toml (PEP 751)
+    #[default]
+    Pylock,
+    /// A constraints file, as pip and LOCI read it
+    Constraints,
+}
+
+/// Runs `loci lock`.
+pub(super) fn run(global: &GlobalArgs, args: &LockArgs) -> Result<ExitCode, CliError> {
+    let roots = args.projects.iter().map(|text| root(text)).collect::<Result<_, _>>()?;
+    let display = global.display();
+    let lock = block_on(async {
+        let events = Events::to(display.reporter());
+        let workshop = args.shop.open(global, &args.index, events)?;
+        let _lease = workshop.store.lease()?;
+        let mut constraints = Vec::new();
+        for location in &args.constraints {
+            constraints.push(workshop.document(location).await?);
+        }
+        let build_constraints = args.shop.build_constraints(&workshop).await?;
+        let job = LockJob { roots, constraints, build_constraints };
+        Ok(lock(Arc::clone(&workshop), job).await?)
+    });
+    drop(display);
+    let lock = lock?;
+    let text = match args.format {
+        Format::Pylock => lock.to_pylock(),
+        Format::Constraints => lock.to_constraints_text(),
+    };
+    output::write(&args.output, &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A project by LOCI's name (`heat`), or any requirement.
+fn root(text: &str) -> Result<Requirement, CliError> {
+    let wrong = |reason: String| CliError::Value { option: "PROJECT", text: text.into(), reason };
+    let mut requirement: Requirement =
+        text.parse().map_err(|error| wrong(format!("is no requirement: {error}")))?;
+    requirement.name = distribution_of(requirement.name.as_ref())?;
+    Ok(requirement)
+}

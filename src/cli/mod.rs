@@ -1,0 +1,88 @@
+//! The command line: the only place for clap, standard output, hints and exit codes.
+//!
+//! Each verb has a file with its arguments and its body together. Arguments are what was typed;
+//! the body turns them into the pipeline's settings before any work starts.
+
+mod index_args;
+mod run_args;
+mod output;
+mod exit;
+mod hints;
+mod shop_args;
+mod build;
+mod lock;
+mod install;
+mod store;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::CliError;
+use run_args::GlobalArgs;
+
+/// Turn constraints into wheels, and wheels into services.
+///
+/// loci reads exact pins (upper-constraints.txt), fetches or builds every wheel once into a
+/// content-addressed store, writes the set out, and installs services from it without a network.
+#[derive(Debug, Parser)]
+#[command(name = "loci", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  loci build requirements -o dir:wheels
+  loci build requirements -c upper-constraints.txt -o oci:requirements:master -o tar:wheels.tar
+  loci install keystone --wheels dir:wheels --prefix /var/lib/openstack
+  loci lock keystone nova -c upper-constraints.txt --format constraints";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the requirements: constraints in, wheels out.
+    Build(build::BuildArgs),
+    /// Resolve projects and their dependencies, and write what was chosen.
+    Lock(lock::LockArgs),
+    /// Install a project and its dependencies from a set of wheels, without a network.
+    Install(install::InstallArgs),
+    /// Look at the store, check it, or remove what nothing names.
+    Store(store::StoreArgs),
+}
+
+/// Runs the command line `args` (the program's name first) and says how it ended.
+///
+/// Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 some wheels failed; 130 interrupted.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results and go to standard output; a broken pipe there is no fault.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    run_args::start_logging(&cli.global);
+    let outcome = match &cli.command {
+        Command::Build(args) => build::run(&cli.global, args),
+        Command::Lock(args) => lock::run(&cli.global, args),
+        Command::Install(args) => install::run(&cli.global, args),
+        Command::Store(args) => store::run(&cli.global, args),
+    };
+    outcome.unwrap_or_else(|error: CliError| error.report())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

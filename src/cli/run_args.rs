@@ -1,0 +1,143 @@
+//! The options every verb takes, and the run they describe: store, progress, runtime, interruption.
+
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::exit::CliError;
+use crate::report::words::Paint;
+use crate::report::{self, Display, Output, Progress};
+use crate::store::Store;
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(super) struct GlobalArgs {
+    /// Keep wheels, builds and caches in this directory [default: the user's cache directory]
+    #[arg(long, env = "LOCI_STORE", value_name = "DIR", global = true)]
+    store: Option<PathBuf>,
+    /// How to show progress on standard error
+    #[arg(long, env = "LOCI_PROGRESS", value_enum, default_value_t, global = true)]
+    progress: ProgressArg,
+    /// Say nothing but errors and results
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more of what happens inside; twice for the finest detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ProgressArg {
+    /// Bars on a terminal, lines elsewhere
+    #[default]
+    Auto,
+    /// Live bars
+    Bars,
+    /// Plain lines
+    Lines,
+    /// Nothing
+    None,
+}
+
+impl GlobalArgs {
+    /// Opens the store that was asked for, or the user's.
+    pub(super) fn open_store(&self) -> Result<Store, CliError> {
+        let root = match &self.store {
+            Some(root) => root.clone(),
+            None => {
+                let variable = |name| std::env::var_os(name);
+                let (cache, home) = (variable("XDG_CACHE_HOME"), variable("HOME"));
+                Store::default_root(None, cache.as_deref(), home.as_deref())
+                    .ok_or(CliError::NoStore)?
+            }
+        };
+        Ok(Store::open(&root)?)
+    }
+
+    /// Progress on standard error, drawn as the user asked.
+    pub(super) fn display(&self) -> Display {
+        let progress = match self.progress {
+            _ if self.quiet => Progress::None,
+            ProgressArg::Auto => Progress::Auto,
+            ProgressArg::Bars => Progress::Bars,
+            ProgressArg::Lines => Progress::Lines,
+            ProgressArg::None => Progress::None,
+        };
+        report::display(progress, Output::stderr(env))
+    }
+
+    /// Says `text`, for people, on standard error, unless they want silence.
+    pub(super) fn say(&self, text: &str) {
+        if !self.quiet {
+            // Where standard error is gone there is nobody left to tell.
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        }
+    }
+}
+
+/// How text on standard error is coloured.
+pub(super) fn paint() -> Paint {
+    Paint::chosen(env, io::stderr().is_terminal())
+}
+
+/// What SOURCE_DATE_EPOCH says, in seconds since 1970; 0 when it is not set.
+pub(super) fn source_date_epoch() -> Result<u64, CliError> {
+    match env("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
+        None => Ok(0),
+        Some(text) => text.parse().map_err(|_| CliError::Value {
+            option: "SOURCE_DATE_EPOCH",
+            text,
+            reason: "is not a number of seconds since 1970".into(),
+        }),
+    }
+}
+
+/// An environment variable; none when unset or not Unicode.
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Sends `tracing` to standard error: warnings, or as much as `-v` or `LOCI_LOG` ask for.
+pub(super) fn start_logging(global: &GlobalArgs) {
+    let default = match (global.quiet, global.verbose) {
+        (true, _) => "loci=error",
+        (false, 0) => "loci=warn",
+        (false, 1) => "loci=debug",
+        (false, _) => "loci=trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LOCI_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    // A second call, as in tests, keeps the first subscriber.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .without_time()
+        .try_init();
+}
+
+/// Runs `work` to its end on a new runtime, or until the user interrupts it. What runs is dropped
+/// then: child processes are killed with it and temporary files go.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| CliError::Runtime { source })?;
+    let outcome = runtime.block_on(async {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .map_err(|source| CliError::Runtime { source })?;
+        tokio::select! {
+            outcome = work => outcome,
+            _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+            _ = terminate.recv() => Err(CliError::Interrupted),
+        }
+    });
+    // A resolver may be waiting in a blocking thread for a network that never answers.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,190 @@
+//! What can go wrong with a job, and with a single wheel of it.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pep440_rs::Version;
+
+use super::obtain::Release;
+use crate::build::error::BuildFailure;
+use crate::image::error::ImageError;
+use crate::index::error::IndexError;
+use crate::index::no_fit::NoFit;
+use crate::input::error::InputError;
+use crate::resolve::resolution::ResolveError;
+use crate::service::prefix::PrefixError;
+use crate::store::error::StoreError;
+use crate::vocab::digest::Digest;
+use crate::vocab::requirement::{PackageName, Requirement};
+use crate::wheel::error::WheelError;
+
+/// Why a job failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A file that people write makes no sense.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// An index cannot be asked, or gives no sense.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A set cannot be read or written.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A wheel cannot be read.
+    #[error(transparent)]
+    Wheel(#[from] WheelError),
+    /// A prefix cannot be made.
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+    /// The requirements cannot be met.
+    #[error(transparent)]
+    Resolve(Box<ResolveError<PipelineError>>),
+    /// A single wheel cannot be had, and the job needs it.
+    #[error(transparent)]
+    Obtain(#[from] Arc<ObtainError>),
+    /// A wheel's file cannot be read.
+    #[error("cannot read a wheel")]
+    Read(#[from] io::Error),
+    /// A wheel is not what its set promised.
+    #[error("`{file}` has the digest {found}, but its set promises {expected}")]
+    Mismatch {
+        /// The wheel's file name.
+        file: String,
+        /// What the set promises.
+        expected: Digest,
+        /// What the file has.
+        found: Digest,
+    },
+    /// A release that was chosen is not there any more.
+    #[error("there is no file of `{name}` {version} that fits")]
+    NoRelease {
+        /// The project.
+        name: PackageName,
+        /// The version.
+        version: Version,
+    },
+    /// A set has a project only in wheels for another Python or platform.
+    #[error("the set has `{name}`, but no wheel of it fits this Python: {}", files.join(", "))]
+    Unfit {
+        /// The project.
+        name: PackageName,
+        /// The wheels there are.
+        files: Vec<String>,
+    },
+    /// A location given by the user is no URL.
+    #[error("`{location}` is not a URL")]
+    Location {
+        /// What was given.
+        location: String,
+        /// Why it is none.
+        source: url::ParseError,
+    },
+    /// A project's archive has a name that tells no format.
+    #[error("`{}` is no source archive: its name must end in .tar.gz, .zip or .tar.bz2", path.display())]
+    NoArchive {
+        /// The file.
+        path: PathBuf,
+    },
+    /// git cannot be run.
+    #[error("cannot run `git`")]
+    NoGit {
+        /// Why.
+        source: io::Error,
+    },
+    /// git failed.
+    #[error("`git {command}` failed: {said}")]
+    Git {
+        /// Its subcommand.
+        command: String,
+        /// The last line it printed.
+        said: String,
+    },
+    /// A task of the runtime ended by itself: a fault of loci.
+    #[error("an internal task failed")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+impl From<ResolveError<Self>> for PipelineError {
+    fn from(error: ResolveError<Self>) -> Self {
+        Self::Resolve(Box::new(error))
+    }
+}
+
+/// Why a single wheel cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ObtainError {
+    /// No file fits.
+    #[error(transparent)]
+    NoFit(#[from] NoFit),
+    /// No version is admitted.
+    #[error("no release of `{}` that fits satisfies `{requirement}`", requirement.name)]
+    NoneAdmitted {
+        /// What was asked for.
+        requirement: Requirement,
+    },
+    /// The package rules forbid to build it.
+    #[error("there is no wheel of `{release}` that fits, and it is never built from source")]
+    NeverBuild {
+        /// The release.
+        release: Release,
+    },
+    /// Two builds need each other.
+    #[error("building `{builder}` needs `{release}`, whose build needs `{builder}`")]
+    Cycle {
+        /// The project whose build asked.
+        builder: PackageName,
+        /// What it asked for.
+        release: Release,
+    },
+    /// The build failed.
+    #[error(transparent)]
+    Build(#[from] Box<BuildFailure>),
+    /// Anything else on the way.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+}
+
+impl PipelineError {
+    /// The error with everything that caused it, in one line.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        explain(self)
+    }
+}
+
+impl ObtainError {
+    /// The error with everything that caused it, in one line.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        explain(self)
+    }
+
+    /// The log of the build that failed, when one did.
+    #[must_use]
+    pub fn log(&self) -> Option<&Path> {
+        match self {
+            Self::Build(failure) => failure.log_path.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// An error and its sources, joined by colons; a source that its error repeats is said once.
+fn explain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,146 @@
+//! [`IndexSource`]: what the resolver is told when it may ask the indexes.
+//!
+//! The resolver is plain blocking code on a thread of its own; its questions are answered by the
+//! runtime's tasks. Prefetching starts such tasks early, so that the answers are there in time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pep440_rs::Version;
+use tokio::runtime::Handle;
+
+use super::error::PipelineError;
+use super::obtain::{Lineage, Obtainer, Release};
+use crate::index::select::candidates;
+use crate::resolve::problem::{Candidate, MetadataSource};
+use crate::vocab::core_metadata::CoreMetadata;
+use crate::vocab::requirement::PackageName;
+
+/// Answers the resolver from the indexes; the backend of an sdist is asked for what the index
+/// does not tell.
+pub struct IndexSource {
+    obtainer: Arc<Obtainer>,
+    lineage: Lineage,
+    runtime: Handle,
+    known: Arc<BTreeMap<PackageName, (Version, Arc<CoreMetadata>)>>,
+}
+
+impl IndexSource {
+    /// A source for the innermost build of `lineage`, or for no build.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new(obtainer: Arc<Obtainer>, lineage: Lineage) -> Self {
+        Self { obtainer, lineage, runtime: Handle::current(), known: Arc::default() }
+    }
+
+    /// Answers for these releases from here: they are obtained already.
+    #[must_use]
+    pub fn with_known(
+        mut self,
+        known: BTreeMap<PackageName, (Version, Arc<CoreMetadata>)>,
+    ) -> Self {
+        self.known = Arc::new(known);
+        self
+    }
+
+    async fn versions_now(
+        obtainer: &Obtainer,
+        name: &PackageName,
+    ) -> Result<Vec<Candidate>, PipelineError> {
+        let workshop = &obtainer.workshop;
+        let page = workshop.page(name).await?;
+        Ok(candidates(&page, workshop.target(), &workshop.formats)
+            .into_iter()
+            .map(|release| Candidate { version: release.version.clone(), yanked: release.yanked })
+            .collect())
+    }
+
+    async fn metadata_now(
+        obtainer: &Arc<Obtainer>,
+        lineage: &Lineage,
+        name: &PackageName,
+        version: &Version,
+    ) -> Result<Arc<CoreMetadata>, PipelineError> {
+        let workshop = &obtainer.workshop;
+        let page = workshop.page(name).await?;
+        let all = candidates(&page, workshop.target(), &workshop.formats);
+        let Some(release) = all.iter().find(|release| release.version == *version) else {
+            return Err(PipelineError::NoRelease { name: name.clone(), version: version.clone() });
+        };
+        let file = release.choice.file();
+        if let Some(metadata) = workshop.metadata(file).await? {
+            return Ok(metadata);
+        }
+        // Only its backend tells what this sdist needs.
+        let release = Release { name: name.clone(), version: version.clone(), exact: None };
+        let metadata = obtainer.sdist_metadata(&release, file, lineage).await.map_err(Arc::new)?;
+        Ok(Arc::new(metadata))
+    }
+}
+
+impl MetadataSource for IndexSource {
+    type Error = PipelineError;
+
+    fn versions(&self, name: &PackageName) -> Result<Vec<Candidate>, PipelineError> {
+        if let Some((version, _)) = self.known.get(name) {
+            return Ok(vec![Candidate { version: version.clone(), yanked: false }]);
+        }
+        self.runtime.block_on(Self::versions_now(&self.obtainer, name))
+    }
+
+    fn metadata(
+        &self,
+        name: &PackageName,
+        version: &Version,
+    ) -> Result<Arc<CoreMetadata>, PipelineError> {
+        if let Some((known, metadata)) = self.known.get(name)
+            && known == version
+        {
+            return Ok(Arc::clone(metadata));
+        }
+        let metadata = Self::metadata_now(&self.obtainer, &self.lineage, name, version);
+        self.runtime.block_on(metadata)
+    }
+
+    fn prefetch(&self, wanted: &[(PackageName, Option<Version>)]) {
+        for (name, version) in wanted {
+            if self.known.contains_key(name) {
+                continue;
+            }
+            let obtainer = Arc::clone(&self.obtainer);
+            let (name, version) = (name.clone(), version.clone());
+            self.runtime.spawn(async move {
+                // A failure comes up again when the resolver itself asks, if it ever does.
+                let version = match version {
+                    Some(version) => Some(version),
+                    None => Self::versions_now(&obtainer, &name)
+                        .await
+                        .ok()
+                        .and_then(|all| all.into_iter().map(|candidate| candidate.version).next()),
+                };
+                if let Some(version) = version {
+                    let _ = Self::prefetch_metadata(&obtainer, &name, &version).await;
+                }
+            });
+        }
+    }
+}
+
+impl IndexSource {
+    /// Reads metadata ahead of its need, but builds nothing for it.
+    async fn prefetch_metadata(
+        obtainer: &Obtainer,
+        name: &PackageName,
+        version: &Version,
+    ) -> Result<(), PipelineError> {
+        let workshop = &obtainer.workshop;
+        let page = workshop.page(name).await?;
+        let all = candidates(&page, workshop.target(), &workshop.formats);
+        if let Some(release) = all.iter().find(|release| release.version == *version) {
+            workshop.metadata(release.choice.file()).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,353 @@
+//! [`Obtainer`]: one wheel for one release, fetched or built, and never twice in a run.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use pep440_rs::Version;
+use tokio::sync::OnceCell;
+
+use super::error::{ObtainError, PipelineError};
+use super::events::{Activity, Ending};
+use super::provision::IndexProvision;
+use super::summary::How;
+use super::workshop::Workshop;
+use crate::build::builder::{BuildPhase, BuildSource};
+use crate::index::select::{Choice, Wanted};
+use crate::input::pins::{Equality, Pin, Pins};
+use crate::input::rules::PackageRule;
+use crate::store::set::Origin;
+use crate::vocab::core_metadata::CoreMetadata;
+use crate::vocab::digest::Digest;
+use crate::vocab::dist_file::{DistFile, DistFilename};
+use crate::vocab::requirement::{PackageName, Requirement};
+use crate::vocab::wheel_filename::WheelFilename;
+
+/// A release of a project: its name and exactly one version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Release {
+    /// The project.
+    pub name: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The version as it stands after `===`, which compares texts; none when another spelling of the
+    /// same version will do.
+    pub exact: Option<String>,
+}
+
+impl Release {
+    /// The release that `pin` names.
+    #[must_use]
+    pub fn pinned(pin: &Pin) -> Self {
+        let exact = (pin.equality == Equality::Arbitrary).then(|| pin.written.clone());
+        Self { name: pin.name.clone(), version: pin.version.clone(), exact }
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        match &self.exact {
+            Some(written) => Wanted::Exact { written, version: &self.version },
+            None => Wanted::Version(&self.version),
+        }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.exact {
+            Some(written) => write!(f, "{} {written}", self.name),
+            None => write!(f, "{} {}", self.name, self.version),
+        }
+    }
+}
+
+/// A wheel in the store.
+#[derive(Debug, Clone)]
+pub struct Obtained {
+    /// The wheel's file name.
+    pub filename: WheelFilename,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where it came from.
+    pub origin: Origin,
+    /// How it was obtained in this run.
+    pub how: How,
+    /// How long that took, in seconds.
+    pub seconds: f64,
+}
+
+/// The projects whose builds wait for the wheel that is asked for, outermost first.
+#[derive(Debug, Clone, Default)]
+pub struct Lineage(Vec<PackageName>);
+
+impl Lineage {
+    /// This lineage, and `name` below it.
+    #[must_use]
+    pub fn with(&self, name: &PackageName) -> Self {
+        let mut names = self.0.clone();
+        names.push(name.clone());
+        Self(names)
+    }
+}
+
+type Outcome = Result<Arc<Obtained>, Arc<ObtainError>>;
+
+/// Obtains wheels: each release once a run, however many ask for it.
+pub struct Obtainer {
+    pub(super) workshop: Arc<Workshop>,
+    /// What build requirements prefer.
+    pub(super) pins: Arc<Pins>,
+    /// What build requirements must keep to.
+    pub(super) build_constraints: Vec<Requirement>,
+    outcomes: Mutex<HashMap<Release, Arc<OnceCell<Outcome>>>>,
+    /// Which build waits for which other projects, to find builds that wait for each other.
+    waits: Mutex<BTreeMap<PackageName, BTreeSet<PackageName>>>,
+    pub(super) provisions: super::provision::ProvisionMemo,
+}
+
+impl Obtainer {
+    /// An obtainer whose build requirements prefer `pins` and keep to `build_constraints`.
+    #[must_use]
+    pub fn new(
+        workshop: Arc<Workshop>,
+        pins: Arc<Pins>,
+        build_constraints: Vec<Requirement>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            workshop,
+            pins,
+            build_constraints,
+            outcomes: Mutex::default(),
+            waits: Mutex::default(),
+            provisions: super::provision::ProvisionMemo::default(),
+        })
+    }
+
+    /// Obtains a wheel of `release`; `lineage` names the builds that wait for it.
+    pub fn obtain(
+        self: &Arc<Self>,
+        release: Release,
+        lineage: Lineage,
+    ) -> BoxFuture<'static, Outcome> {
+        let this = Arc::clone(self);
+        // Boxed, since a build obtains its own requirements.
+        async move {
+            let _waiting = this.wait_for(&release, &lineage)?;
+            let cell = {
+                let mut outcomes = this.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(outcomes.entry(release.clone()).or_default())
+            };
+            let outcome = cell
+                .get_or_init(|| async {
+                    this.obtain_now(&release, &lineage).await.map(Arc::new).map_err(Arc::new)
+                })
+                .await;
+            outcome.clone()
+        }
+        .boxed()
+    }
+
+    /// Notes that the innermost build of `lineage` waits for `release`.
+    ///
+    /// Two builds that need each other would wait for ever: the second one to ask is refused.
+    fn wait_for(
+        self: &Arc<Self>,
+        release: &Release,
+        lineage: &Lineage,
+    ) -> Result<Option<Waiting>, Arc<ObtainError>> {
+        let Some(builder) = lineage.0.last() else { return Ok(None) };
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = BTreeSet::new();
+        let mut open = vec![&release.name];
+        while let Some(name) = open.pop() {
+            if name == builder {
+                return Err(Arc::new(ObtainError::Cycle {
+                    builder: builder.clone(),
+                    release: release.clone(),
+                }));
+            }
+            if seen.insert(name) {
+                open.extend(waits.get(name).into_iter().flatten());
+            }
+        }
+        waits.entry(builder.clone()).or_default().insert(release.name.clone());
+        Ok(Some(Waiting {
+            obtainer: Arc::clone(self),
+            builder: builder.clone(),
+            name: release.name.clone(),
+        }))
+    }
+
+    async fn obtain_now(
+        self: &Arc<Self>,
+        release: &Release,
+        lineage: &Lineage,
+    ) -> Result<Obtained, ObtainError> {
+        let workshop = &self.workshop;
+        match workshop.choose(&release.name, &release.wanted()).await?? {
+            Choice::Wheel(file) => self.fetch_wheel(&file).await,
+            Choice::Sdist(_) if workshop.rules.get(&release.name).never_build => {
+                Err(ObtainError::NeverBuild { release: release.clone() })
+            }
+            Choice::Sdist(file) => self.build_sdist(release, &file, lineage).await,
+        }
+    }
+
+    async fn fetch_wheel(&self, file: &DistFile) -> Result<Obtained, ObtainError> {
+        let DistFilename::Wheel(filename) = &file.filename else {
+            unreachable!("a chosen wheel has a wheel's name");
+        };
+        let begun = Instant::now();
+        let (digest, size, how) = self.fetch(file, &self.workshop.limits.fetches).await?;
+        Ok(Obtained {
+            filename: filename.clone(),
+            digest,
+            size,
+            origin: Origin::fetched(&file.url),
+            how,
+            seconds: begun.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Fetches `file` into the store unless it is there.
+    async fn fetch(
+        &self,
+        file: &DistFile,
+        places: &tokio::sync::Semaphore,
+    ) -> Result<(Digest, u64, How), ObtainError> {
+        let workshop = &self.workshop;
+        if let Some(digest) = file.sha256
+            && let Some(size) = workshop.store.size(&digest)
+        {
+            return Ok((digest, size, How::Reused));
+        }
+        let _permit = places.acquire().await.expect("the semaphore is never closed");
+        let name = file.filename.as_str().to_owned();
+        let task = workshop.events.start(Activity::Fetch { file: name, size: file.size });
+        match workshop.indexes.fetch(file, &|total| task.reach(total)).await {
+            Ok(fetched) if fetched.reused => {
+                task.end(Ending::Reused);
+                Ok((fetched.digest, fetched.size, How::Reused))
+            }
+            Ok(fetched) => {
+                task.end(Ending::Done);
+                Ok((fetched.digest, fetched.size, How::Fetched))
+            }
+            Err(error) => {
+                task.end(Ending::Failed { cause: error.to_string(), log: None });
+                Err(PipelineError::from(error).into())
+            }
+        }
+    }
+
+    async fn build_sdist(
+        self: &Arc<Self>,
+        release: &Release,
+        file: &DistFile,
+        lineage: &Lineage,
+    ) -> Result<Obtained, ObtainError> {
+        let workshop = &self.workshop;
+        let begun = Instant::now();
+        let (source, size) = self.fetch_sdist(file).await?;
+        let lineage = lineage.with(&release.name);
+        let rule = workshop.rules.get(&release.name);
+        let _pass = match lineage.0.as_slice() {
+            [_] => Some(workshop.limits.builds.enter(weight(rule, size)).await),
+            // A build that another build waits for must not queue behind it.
+            _ => None,
+        };
+        let provision = IndexProvision::new(Arc::clone(self), lineage);
+        let task = workshop.events.start(Activity::Build { release: release.to_string() });
+        let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
+        let request =
+            workshop.build_request(&release.name, Some(&release.version), source, &on_phase);
+        match workshop.builder.build(&request, &provision).await {
+            Ok(built) => {
+                task.end(if built.reused { Ending::Reused } else { Ending::Done });
+                Ok(Obtained {
+                    filename: built.filename,
+                    size: workshop.store.size(&built.digest).unwrap_or_default(),
+                    digest: built.digest,
+                    origin: Origin::Built { key: built.key.unwrap_or(built.log) },
+                    how: if built.reused { How::Reused } else { How::Built },
+                    seconds: begun.elapsed().as_secs_f64(),
+                })
+            }
+            Err(failure) => {
+                let error = ObtainError::from(failure);
+                task.end(Ending::Failed {
+                    cause: error.explain(),
+                    log: error.log().map(Into::into),
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// Fetches an sdist; its size in bytes comes with it.
+    async fn fetch_sdist(&self, file: &DistFile) -> Result<(BuildSource, u64), ObtainError> {
+        let DistFilename::Sdist(filename) = &file.filename else {
+            unreachable!("a chosen sdist has an sdist's name");
+        };
+        let (digest, size, _) = self.fetch(file, &self.workshop.limits.sources).await?;
+        let path = self.workshop.store.path(&digest);
+        Ok((BuildSource::Sdist { path, format: filename.format(), digest }, size))
+    }
+
+    /// The metadata that the wheel of an sdist would have, by its backend.
+    ///
+    /// # Errors
+    /// When the sdist cannot be fetched, or its backend fails.
+    pub async fn sdist_metadata(
+        self: &Arc<Self>,
+        release: &Release,
+        file: &DistFile,
+        lineage: &Lineage,
+    ) -> Result<CoreMetadata, ObtainError> {
+        let workshop = &self.workshop;
+        let (source, _) = self.fetch_sdist(file).await?;
+        let provision = IndexProvision::new(Arc::clone(self), lineage.with(&release.name));
+        let task = workshop.events.start(Activity::Metadata { release: release.to_string() });
+        let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
+        let request =
+            workshop.build_request(&release.name, Some(&release.version), source, &on_phase);
+        match workshop.builder.metadata(&request, &provision).await {
+            Ok(metadata) => {
+                task.end(Ending::Done);
+                Ok(metadata)
+            }
+            Err(failure) => {
+                let error = ObtainError::from(failure);
+                let log = error.log().map(Into::into);
+                task.end(Ending::Failed { cause: error.explain(), log });
+                Err(error)
+            }
+        }
+    }
+}
+
+/// How early a build should begin: its known duration in seconds, else a guess by the size of its
+/// source in bytes.
+fn weight(rule: &PackageRule, size: u64) -> u64 {
+    rule.expected_seconds.map_or_else(|| (size / 100_000).min(10), u64::from)
+}
+
+/// A build waits for a wheel as long as this lives.
+struct Waiting {
+    obtainer: Arc<Obtainer>,
+    builder: PackageName,
+    name: PackageName,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waits = self.obtainer.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(names) = waits.get_mut(&self.builder) {
+            names.remove(&self.name);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The wheel of a project itself: built from its source tree with what the set holds, or taken from
+//! the index.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use pep440_rs::VersionSpecifier;
+use pep508_rs::{MarkerTree, VersionOrUrl};
+use tokio::process::Command;
+use url::Url;
+
+use super::error::{ObtainError, PipelineError};
+use super::events::{Activity, Ending};
+use super::obtain::{Lineage, Obtainer};
+use super::provision::SetProvision;
+use super::requirements::newest;
+use super::set_source::SetSource;
+use super::workshop::Workshop;
+use crate::build::builder::{BuildPhase, BuildSource};
+use crate::image::source::LocatedWheel;
+use crate::input::document::redact;
+use crate::input::project::ProjectSource;
+use crate::vocab::digest::Digest;
+use crate::vocab::requirement::{PackageName, Requirement};
+use crate::vocab::sdist_filename::SdistFormat;
+use crate::wheel::direct_url::DirectUrl;
+use crate::wheel::file::WheelFile;
+
+/// A project's wheel, and what its installation says of where it came from.
+pub struct ProjectWheel {
+    /// The wheel.
+    pub wheel: LocatedWheel,
+    /// None when it came from an index (PEP 610).
+    pub direct_url: Option<DirectUrl>,
+}
+
+/// Makes the wheel of `project` from `source`; build requirements come from `set` alone.
+///
+/// # Errors
+/// When the source cannot be had, is no project or another one, or does not build.
+pub async fn project_wheel(
+    workshop: &Arc<Workshop>,
+    project: &PackageName,
+    source: &ProjectSource,
+    set: Arc<SetSource>,
+) -> Result<ProjectWheel, PipelineError> {
+    match source {
+        ProjectSource::Index { version } => {
+            let version = version.clone().map(VersionSpecifier::equals_version);
+            let requirement = Requirement {
+                name: project.clone(),
+                extras: Vec::new(),
+                version_or_url: version.map(|v| VersionOrUrl::VersionSpecifier(v.into())),
+                marker: MarkerTree::default(),
+                origin: None,
+            };
+            from_index(workshop, &requirement).await
+        }
+        ProjectSource::Directory(tree) => {
+            let built = build(
+                workshop,
+                project,
+                BuildSource::Tree { path: tree.clone(), identity: None },
+                set,
+            )
+            .await?;
+            let url = Url::from_directory_path(tree).ok();
+            // pip names a directory without the slash at its end.
+            let url = url.map(|url| url.as_str().trim_end_matches('/').to_owned());
+            Ok(ProjectWheel {
+                wheel: built,
+                direct_url: url.map(|url| DirectUrl::Directory { url }),
+            })
+        }
+        ProjectSource::Archive(archive) => {
+            let name = archive.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let (format, _) = SdistFormat::of(name)
+                .ok_or_else(|| PipelineError::NoArchive { path: archive.clone() })?;
+            let digest = workshop.store.put_file(archive)?;
+            let path = workshop.store.path(&digest);
+            let source = BuildSource::Sdist { path, format, digest };
+            let built = build(workshop, project, source, set).await?;
+            let url = Url::from_file_path(archive).ok();
+            let direct_url =
+                url.map(|url| DirectUrl::Archive { url: url.into(), digest: Some(digest) });
+            Ok(ProjectWheel { wheel: built, direct_url })
+        }
+        ProjectSource::Git { url, reference } => {
+            let tree = tempfile::Builder::new()
+                .prefix("checkout-")
+                .tempdir_in(workshop.store.tmp_dir())?;
+            let commit = checkout(url, reference.as_deref(), tree.path()).await?;
+            let source = BuildSource::Tree {
+                path: tree.path().to_owned(),
+                identity: Some(Digest::of(format!("git {commit}").as_bytes())),
+            };
+            let built = build(workshop, project, source, set).await?;
+            let direct_url = DirectUrl::Git {
+                url: redact(url).into_owned(),
+                requested_revision: reference.clone(),
+                commit_id: commit,
+            };
+            Ok(ProjectWheel { wheel: built, direct_url: Some(direct_url) })
+        }
+    }
+}
+
+async fn build(
+    workshop: &Arc<Workshop>,
+    project: &PackageName,
+    source: BuildSource,
+    set: Arc<SetSource>,
+) -> Result<LocatedWheel, PipelineError> {
+    let provision = SetProvision::new(set, workshop.target().clone());
+    let task = workshop.events.start(Activity::Build { release: project.to_string() });
+    let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
+    let request = workshop.build_request(project, None, source, &on_phase);
+    match workshop.builder.build(&request, &provision).await {
+        Ok(built) => {
+            task.end(if built.reused { Ending::Reused } else { Ending::Done });
+            Ok(LocatedWheel {
+                filename: built.filename,
+                file: WheelFile::open(&workshop.store.path(&built.digest))?,
+                sha256: Some(built.digest),
+            })
+        }
+        Err(failure) => {
+            let error = ObtainError::from(failure);
+            task.end(Ending::Failed { cause: error.explain(), log: error.log().map(Into::into) });
+            Err(Arc::new(error).into())
+        }
+    }
+}
+
+async fn from_index(
+    workshop: &Arc<Workshop>,
+    requirement: &Requirement,
+) -> Result<ProjectWheel, PipelineError> {
+    let release = newest(workshop, requirement).await.map_err(Arc::new)?;
+    let obtainer = Obtainer::new(Arc::clone(workshop), Arc::default(), Vec::new());
+    let obtained = obtainer.obtain(release, Lineage::default()).await?;
+    Ok(ProjectWheel {
+        wheel: LocatedWheel {
+            filename: obtained.filename.clone(),
+            file: WheelFile::open(&workshop.store.path(&obtained.digest))?,
+            sha256: Some(obtained.digest),
+        },
+        direct_url: None,
+    })
+}
+
+/// Clones `url` into `tree`, with its whole history since pbr counts commits from the last tag, and
+/// checks `reference` out: a branch, a tag, a commit or a ref such as `refs/changes/67/418167/1`.
+/// Returns the commit.
+async fn checkout(
+    url: &str,
+    reference: Option<&str>,
+    tree: &Path,
+) -> Result<String, PipelineError> {
+    git(&["clone", "--quiet", "--no-checkout", "--", url, "."], tree).await?;
+    let wanted = reference.unwrap_or("HEAD");
+    let local = format!("{wanted}^{{commit}}");
+    let remote = format!("origin/{wanted}^{{commit}}");
+    let mut commit = None;
+    for candidate in [&remote, &local] {
+        if let Ok(found) = git(&["rev-parse", "--verify", "--quiet", candidate], tree).await {
+            commit = Some(found);
+            break;
+        }
+    }
+    let commit = match commit {
+        Some(commit) => commit,
+        None => {
+            git(&["fetch", "--quiet", "origin", wanted], tree).await?;
+            git(&["rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}"], tree).await?
+        }
+    };
+    git(&["checkout", "--quiet", "--detach", &commit], tree).await?;
+    Ok(commit)
+}
+
+/// Runs git in `tree` and returns what it printed.
+async fn git(arguments: &[&str], tree: &Path) -> Result<String, PipelineError> {
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(tree)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|source| PipelineError::NoGit { source })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(PipelineError::Git {
+        command: arguments.first().copied().unwrap_or_default().to_owned(),
+        said: said.trim().lines().last().unwrap_or("it said nothing").to_owned(),
+    })
+}

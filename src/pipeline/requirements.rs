@@ -1,0 +1,291 @@
+//! The main job: constraints in, every wheel obtained, the set named in the store and written out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::complete;
+use super::error::{ObtainError, PipelineError};
+use super::events::Stage;
+use super::obtain::{Lineage, Obtained, Obtainer, Release};
+use super::summary::{FailureReport, OmissionReport, Summary, WheelReport};
+use super::workshop::Workshop;
+use super::write;
+use crate::image::reference::Reference;
+use crate::index::select::candidates;
+use crate::input::constraints::Constraints;
+use crate::input::document::Document;
+use crate::input::lint;
+use crate::input::pins::{Pin, Pins};
+use crate::input::requirements::Requirements;
+use crate::store::names::Tag;
+use crate::store::set::{SetWheel, WheelSet};
+use crate::vocab::requirement::{PackageName, Requirement, allows, specifiers};
+
+/// What the main job is to do.
+pub struct RequirementsJob {
+    /// The pins.
+    pub constraints: Vec<Document>,
+    /// Ranges that the pins should keep to.
+    pub global_requirements: Option<Document>,
+    /// More projects whose wheels are wanted.
+    pub packages: Vec<Requirement>,
+    /// What build requirements must keep to.
+    pub build_constraints: Vec<Requirement>,
+    /// Whether what the wheels need beyond the pins is obtained too.
+    pub scope: Scope,
+    /// Where the set is written.
+    pub destinations: Vec<Reference>,
+    /// The date of everything that is written, in seconds since 1970 (SOURCE_DATE_EPOCH).
+    pub epoch: u64,
+    /// The name of the set in the store.
+    pub tag: Tag,
+}
+
+/// Which projects the set holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The pins, the extra wheels, and what these need although nothing pins it.
+    Complete,
+    /// The pins and the extra wheels.
+    Pinned,
+}
+
+/// Does the main job.
+///
+/// Single wheels may fail: the summary lists them, and all the others are kept.
+///
+/// # Errors
+/// When the input makes no sense, or the store or a destination cannot be written.
+pub async fn requirements(
+    workshop: Arc<Workshop>,
+    job: &RequirementsJob,
+) -> Result<Summary, PipelineError> {
+    let begun = Instant::now();
+    let target = workshop.target().clone();
+    let constraints =
+        job.constraints.iter().map(Constraints::parse).collect::<Result<Constraints, _>>()?;
+    let (pins, omitted) = leave_out(&workshop, constraints.pins(&target)?);
+    let mut warnings = warnings_of(&pins, job, &workshop)?;
+    for warning in &warnings {
+        workshop.events.warn(warning.clone());
+    }
+    let pins = Arc::new(pins);
+    let obtainer =
+        Obtainer::new(Arc::clone(&workshop), Arc::clone(&pins), job.build_constraints.clone());
+
+    let mut wanted: Vec<Want> = pins.iter().map(Want::Pin).collect();
+    let extra = workshop.rules.extra().iter().map(|extra| &extra.requirement);
+    for requirement in extra.chain(&job.packages) {
+        if pins.get(&requirement.name).is_none()
+            && requirement.evaluate_markers(target.markers(), &[])
+        {
+            wanted.push(Want::Extra(requirement));
+        }
+    }
+    workshop.events.stage(Stage::Obtain, Some(wanted.len()));
+    let mut harvest = Harvest::default();
+    obtain_all(&obtainer, &wanted, &mut harvest).await;
+    if job.scope == Scope::Complete {
+        let more = complete::missing(&obtainer, &harvest.wheels).await;
+        warnings.extend(more.warnings.iter().cloned());
+        for warning in more.warnings {
+            workshop.events.warn(warning);
+        }
+        let wanted: Vec<Want> = more.releases.iter().map(Want::Release).collect();
+        obtain_all(&obtainer, &wanted, &mut harvest).await;
+    }
+
+    let set = Arc::new(WheelSet {
+        wheels: harvest.wheels.values().map(|obtained| set_wheel(obtained)).collect(),
+        constraints: constraints_text(&pins, &harvest),
+        global_requirements: job
+            .global_requirements
+            .as_ref()
+            .map_or_else(String::new, |document| document.text().to_owned()),
+    });
+    let written = write::write(&workshop, &set, &job.tag, &job.destinations, job.epoch).await?;
+    let mut failures = harvest.failures;
+    failures.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Summary {
+        target: target.to_string(),
+        wheels: harvest.wheels.values().map(|obtained| wheel_report(obtained)).collect(),
+        failures,
+        omitted,
+        warnings,
+        written,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+/// Something a wheel is wanted of.
+enum Want<'a> {
+    Pin(&'a Pin),
+    Extra(&'a Requirement),
+    Release(&'a Release),
+}
+
+impl Want<'_> {
+    fn name(&self) -> &PackageName {
+        match self {
+            Self::Pin(pin) => &pin.name,
+            Self::Extra(requirement) => &requirement.name,
+            Self::Release(release) => &release.name,
+        }
+    }
+
+    fn failure(&self, error: &ObtainError) -> FailureReport {
+        let (version, place) = match self {
+            Self::Pin(pin) => {
+                (pin.written.clone(), Some(format!("{}:{}", pin.place.origin, pin.place.line)))
+            }
+            Self::Extra(requirement) => (specifiers(requirement).to_string(), None),
+            Self::Release(release) => (release.version.to_string(), None),
+        };
+        FailureReport {
+            name: self.name().to_string(),
+            version,
+            cause: error.explain(),
+            log: error.log().map(Into::into),
+            place,
+        }
+    }
+}
+
+/// What was obtained so far.
+#[derive(Default)]
+struct Harvest {
+    wheels: BTreeMap<PackageName, Arc<Obtained>>,
+    failures: Vec<FailureReport>,
+}
+
+/// Obtains everything wanted side by side; what fails is noted and stops nothing else.
+async fn obtain_all(obtainer: &Arc<Obtainer>, wanted: &[Want<'_>], harvest: &mut Harvest) {
+    let mut running: FuturesUnordered<_> = wanted
+        .iter()
+        .enumerate()
+        .map(|(at, want)| async move { (at, obtain_one(obtainer, want).await) })
+        .collect();
+    while let Some((at, outcome)) = running.next().await {
+        let want = &wanted[at];
+        match outcome {
+            Ok(obtained) => {
+                harvest.wheels.insert(want.name().clone(), obtained);
+            }
+            Err(error) => harvest.failures.push(want.failure(&error)),
+        }
+    }
+}
+
+async fn obtain_one(
+    obtainer: &Arc<Obtainer>,
+    want: &Want<'_>,
+) -> Result<Arc<Obtained>, Arc<ObtainError>> {
+    let release = match want {
+        Want::Pin(pin) => Release::pinned(pin),
+        Want::Release(release) => (*release).clone(),
+        Want::Extra(requirement) => {
+            newest(&obtainer.workshop, requirement).await.map_err(Arc::new)?
+        }
+    };
+    // A task of its own, so that the work of many wheels spreads over the processors.
+    let task = tokio::spawn(obtainer.obtain(release, Lineage::default()));
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Arc::new(PipelineError::Task(error).into())),
+    }
+}
+
+/// The newest release that `requirement` admits; a pre-release only when there is nothing else.
+pub(super) async fn newest(
+    workshop: &Workshop,
+    requirement: &Requirement,
+) -> Result<Release, ObtainError> {
+    let page = workshop.page(&requirement.name).await?;
+    let specifiers = specifiers(requirement);
+    let all = candidates(&page, workshop.target(), &workshop.formats);
+    let admitted = || all.iter().filter(|c| !c.yanked && allows(&specifiers, &c.version));
+    let chosen = admitted().find(|c| !c.version.any_prerelease()).or_else(|| admitted().next());
+    match chosen {
+        Some(candidate) => Ok(Release {
+            name: requirement.name.clone(),
+            version: candidate.version.clone(),
+            exact: None,
+        }),
+        None => Err(ObtainError::NoneAdmitted { requirement: requirement.clone() }),
+    }
+}
+
+/// Leaves out the pins that the package rules drop, and says why.
+fn leave_out(workshop: &Workshop, mut pins: Pins) -> (Pins, Vec<OmissionReport>) {
+    let arch = workshop.target().platform().arch().to_owned();
+    let mut omitted = Vec::new();
+    for pin in pins.clone().iter() {
+        let rule = workshop.rules.get(&pin.name);
+        let reason = if let Some(reason) = &rule.drop {
+            reason.clone()
+        } else if rule.skip_arch.contains(&arch) {
+            format!("it is not built on {arch}")
+        } else {
+            continue;
+        };
+        omitted.push(OmissionReport { name: pin.display_name.clone(), reason });
+        pins = pins.without(&pin.name);
+    }
+    (pins, omitted)
+}
+
+fn warnings_of(
+    pins: &Pins,
+    job: &RequirementsJob,
+    workshop: &Workshop,
+) -> Result<Vec<String>, PipelineError> {
+    let mut warnings = Vec::new();
+    if !pins.holes().is_empty() {
+        let names: Vec<String> = pins.holes().iter().map(|hole| hole.name.to_string()).collect();
+        warnings.push(format!("no line holds for {} for: {}", workshop.target(), names.join(", ")));
+    }
+    if let Some(document) = &job.global_requirements {
+        let requirements = Requirements::parse(document)?;
+        for contradiction in lint::contradictions(pins, &requirements, workshop.target()) {
+            warnings.push(contradiction.to_string());
+        }
+    }
+    Ok(warnings)
+}
+
+/// The constraints that the set stands for: every pin, and the versions of what was added.
+fn constraints_text(pins: &Pins, harvest: &Harvest) -> String {
+    let mut lines: BTreeMap<&PackageName, String> = pins
+        .iter()
+        .map(|pin| (&pin.name, format!("{}==={}\n", pin.display_name, pin.written)))
+        .collect();
+    for (name, obtained) in &harvest.wheels {
+        lines.entry(name).or_insert_with(|| format!("{name}==={}\n", obtained.filename.version()));
+    }
+    lines.into_values().collect()
+}
+
+fn set_wheel(obtained: &Obtained) -> SetWheel {
+    SetWheel {
+        filename: obtained.filename.clone(),
+        digest: obtained.digest,
+        size: obtained.size,
+        origin: obtained.origin.clone(),
+    }
+}
+
+fn wheel_report(obtained: &Obtained) -> WheelReport {
+    WheelReport {
+        name: obtained.filename.name().to_string(),
+        version: obtained.filename.version().to_string(),
+        file: obtained.filename.to_string(),
+        digest: obtained.digest,
+        size: obtained.size,
+        how: obtained.how,
+        seconds: obtained.seconds,
+    }
+}

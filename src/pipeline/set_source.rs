@@ -1,0 +1,148 @@
+//! [`SetSource`]: what the resolver is told when there is only a fixed set of wheels.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use pep440_rs::Version;
+
+use super::error::PipelineError;
+use crate::image::source::LocatedWheel;
+use crate::resolve::problem::{Candidate, MetadataSource};
+use crate::vocab::core_metadata::CoreMetadata;
+use crate::vocab::digest::Digest;
+use crate::vocab::requirement::PackageName;
+use crate::vocab::target::Target;
+use crate::wheel::archive::WheelArchive;
+
+/// The wheels of a set that fit a target: the most wanted one of each release.
+#[derive(Clone)]
+pub struct SetSource {
+    releases: BTreeMap<PackageName, BTreeMap<Version, Member>>,
+    /// Projects that are in the set, but in no wheel that fits.
+    unfit: BTreeMap<PackageName, Vec<String>>,
+}
+
+#[derive(Clone)]
+struct Member {
+    wheel: LocatedWheel,
+    metadata: OnceLock<Arc<CoreMetadata>>,
+}
+
+impl SetSource {
+    /// The wheels among `wheels` that fit `target`.
+    #[must_use]
+    pub fn new(wheels: Vec<LocatedWheel>, target: &Target) -> Self {
+        let mut source = Self { releases: BTreeMap::new(), unfit: BTreeMap::new() };
+        let rank = |wheel: &LocatedWheel| {
+            let priority = target.tags().priority(wheel.filename.tags());
+            priority.map(|priority| (priority, wheel.filename.build().cloned()))
+        };
+        for wheel in wheels {
+            let name = wheel.filename.name().clone();
+            let Some(rank_of_this) = rank(&wheel) else {
+                source.unfit.entry(name).or_default().push(wheel.filename.to_string());
+                continue;
+            };
+            let versions = source.releases.entry(name).or_default();
+            let version = wheel.filename.version().clone();
+            if versions.get(&version).is_none_or(|m| rank(&m.wheel) < Some(rank_of_this)) {
+                versions.insert(version, Member { wheel, metadata: OnceLock::new() });
+            }
+        }
+        source
+    }
+
+    /// The same set with one more wheel, in place of all others of its project.
+    #[must_use]
+    pub fn with(&self, wheel: LocatedWheel) -> Self {
+        let (name, version) = (wheel.filename.name().clone(), wheel.filename.version().clone());
+        let mut changed = self.clone();
+        let member = Member { wheel, metadata: OnceLock::new() };
+        changed.releases.insert(name, BTreeMap::from([(version, member)]));
+        changed
+    }
+
+    /// The newest release of every project, with its metadata.
+    ///
+    /// # Errors
+    /// When a wheel cannot be read.
+    pub fn newest(
+        &self,
+    ) -> Result<BTreeMap<PackageName, (Version, Arc<CoreMetadata>)>, PipelineError> {
+        self.releases
+            .iter()
+            .filter_map(|(name, versions)| Some((name, versions.last_key_value()?)))
+            .map(|(name, (version, member))| {
+                Ok((name.clone(), (version.clone(), member.metadata()?)))
+            })
+            .collect()
+    }
+
+    /// The wheel of a release.
+    ///
+    /// # Errors
+    /// When the set has none that fits.
+    pub fn wheel(
+        &self,
+        name: &PackageName,
+        version: &Version,
+    ) -> Result<&LocatedWheel, PipelineError> {
+        self.member(name, version).map(|member| &member.wheel)
+    }
+
+    fn member(&self, name: &PackageName, version: &Version) -> Result<&Member, PipelineError> {
+        self.releases.get(name).and_then(|versions| versions.get(version)).ok_or_else(|| {
+            PipelineError::NoRelease { name: name.clone(), version: version.clone() }
+        })
+    }
+}
+
+impl Member {
+    fn metadata(&self) -> Result<Arc<CoreMetadata>, PipelineError> {
+        if let Some(metadata) = self.metadata.get() {
+            return Ok(Arc::clone(metadata));
+        }
+        let archive = WheelArchive::open(self.wheel.file.clone(), &self.wheel.filename)?;
+        let metadata = Arc::new(archive.metadata()?);
+        Ok(Arc::clone(self.metadata.get_or_init(|| metadata)))
+    }
+}
+
+impl MetadataSource for SetSource {
+    type Error = PipelineError;
+
+    fn versions(&self, name: &PackageName) -> Result<Vec<Candidate>, PipelineError> {
+        if let Some(versions) = self.releases.get(name) {
+            let newest_first = versions.keys().rev();
+            return Ok(newest_first
+                .map(|version| Candidate { version: version.clone(), yanked: false })
+                .collect());
+        }
+        match self.unfit.get(name) {
+            Some(files) => Err(PipelineError::Unfit { name: name.clone(), files: files.clone() }),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn metadata(
+        &self,
+        name: &PackageName,
+        version: &Version,
+    ) -> Result<Arc<CoreMetadata>, PipelineError> {
+        self.member(name, version)?.metadata()
+    }
+}
+
+/// Reads a wheel and returns its digest, which must be the one its set promised, if it did.
+///
+/// # Errors
+/// When the wheel cannot be read, or is not what was promised.
+pub fn checked_digest(wheel: &LocatedWheel) -> Result<Digest, PipelineError> {
+    let found = wheel.file.digest()?;
+    match wheel.sha256 {
+        Some(expected) if expected != found => {
+            Err(PipelineError::Mismatch { file: wheel.filename.to_string(), expected, found })
+        }
+        _ => Ok(found),
+    }
+}
