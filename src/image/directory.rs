@@ -5,10 +5,10 @@
 //! the ones the set has no longer are removed; any other wheel is left and reported.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use fs_err as fs;
 use rayon::prelude::*;
 
 use crate::store::Store;
@@ -18,7 +18,9 @@ use crate::wheel::file::WheelFile;
 use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
 use super::layer::{Content, Member, copy_blob};
-use super::{INDEX, WriteOptions, Written, index_member, keep, temporary_in, texts};
+use super::{
+    INDEX, TMP_PREFIX, WriteOptions, Written, claim, index_member, keep, temporary_in, texts,
+};
 
 /// Writes `set` into the directory `dir`, file by file, each whole or not at all.
 ///
@@ -33,6 +35,7 @@ pub(super) fn write(
     let index = WheelIndex::of(set, store)?;
     let folder = dir.join(".loci");
     fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
+    let _claim = claim(dir, TMP_PREFIX)?;
     let earlier = fs::read(dir.join(INDEX))
         .ok()
         .and_then(|bytes| WheelIndex::parse(&bytes).ok())
@@ -76,7 +79,7 @@ fn write_wheel(
         (options.progress)(wheel.size);
         return Ok((0, wheel.size));
     }
-    let mut file = temporary_in(dir)?;
+    let mut file = temporary_in(dir, TMP_PREFIX)?;
     let refused = |error| io_error("write", &path)(error);
     let out = file.as_file_mut();
     copy_blob(store, &wheel.digest, wheel.size, out, &refused, options.progress)?;
@@ -91,7 +94,7 @@ fn write_text(member: &Member, dir: &Path, written: &mut Written) -> Result<(), 
         written.unchanged += bytes.len() as u64;
         return Ok(());
     }
-    let mut file = temporary_in(dir)?;
+    let mut file = temporary_in(dir, TMP_PREFIX)?;
     file.write_all(bytes).map_err(io_error("write", &path))?;
     keep(file, &path)?;
     written.bytes += bytes.len() as u64;
@@ -156,7 +159,7 @@ mod tests {
 
         set.wheels.remove(0);
         let less = write(&set, &store, &out, &OPTIONS).unwrap();
-        assert_eq!(less.removed, [six.clone()]);
+        assert_eq!(less.removed, std::slice::from_ref(&six));
         assert_eq!(less.strangers, ["stranger-1-py3-none-any.whl"]);
         assert!(!out.join(&six).exists());
     }

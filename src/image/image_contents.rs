@@ -1,8 +1,8 @@
 //! The contents of an image in an OCI image layout: its layers, one upon the other.
 
+use std::fs;
 use std::path::Path;
 
-use fs_err as fs;
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType, Os};
 use rayon::prelude::*;
 

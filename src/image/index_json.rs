@@ -60,7 +60,8 @@ impl WheelIndex {
     /// threads.
     ///
     /// # Errors
-    /// [`ImageError::Wheel`] when a wheel has no metadata that can be read, [`ImageError::Io`].
+    /// [`ImageError::Wheel`] when a wheel has no metadata that can be read, [`ImageError::Entry`] when two have
+    /// one file name, [`ImageError::Io`].
     pub fn of(set: &WheelSet, store: &Store) -> Result<Self, ImageError> {
         let mut wheels = set
             .wheels
@@ -87,6 +88,13 @@ impl WheelIndex {
             })
             .collect::<Result<Vec<_>, ImageError>>()?;
         wheels.sort_by(|a, b| a.filename.as_str().cmp(b.filename.as_str()));
+        if let Some(pair) = wheels.windows(2).find(|pair| pair[0].filename == pair[1].filename) {
+            return Err(ImageError::Entry {
+                origin: "the set".into(),
+                entry: pair[0].filename.to_string(),
+                fault: "is in it twice".into(),
+            });
+        }
         Ok(Self { version: VERSION, wheels })
     }
 
@@ -124,5 +132,28 @@ impl WheelIndex {
             Ok(at) => Some(&self.wheels[at]),
             Err(_) => self.wheels.iter().find(|wheel| wheel.filename == *filename),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::set;
+    use super::*;
+
+    #[test]
+    fn the_index_round_trips_and_newer_fields_are_ignored() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut set = set(&store);
+        let index = WheelIndex::of(&set, &store).unwrap();
+        assert_eq!(WheelIndex::parse(&index.to_bytes()).unwrap(), index);
+        let newer = String::from_utf8(index.to_bytes()).unwrap().replacen('{', "{\"new\":1,", 3);
+        assert_eq!(WheelIndex::parse(newer.as_bytes()).unwrap(), index);
+        assert!(set.wheels.iter().all(|wheel| index.get(&wheel.filename).is_some()));
+        assert_eq!(index.get(&"no-1-py3-none-any.whl".parse().unwrap()), None);
+
+        set.wheels.push(set.wheels[0].clone());
+        let error = WheelIndex::of(&set, &store).unwrap_err().to_string();
+        assert_eq!(error, "`the set`: `six-1.16.0-py3-none-any.whl` is in it twice");
     }
 }

@@ -5,9 +5,9 @@
 //! what ustar cannot say (a path over 100 bytes or not in ASCII, a size of 8 GiB or more). Where each file's bytes
 //! stand is known before anything is written.
 
+use std::fs;
 use std::io::{self, Read, Write};
 
-use fs_err as fs;
 use serde_json::json;
 
 use crate::store::Store;
@@ -57,7 +57,7 @@ impl Member {
         }
     }
 
-    fn digest(&self) -> Digest {
+    pub(super) fn digest(&self) -> Digest {
         match &self.content {
             Content::Blob { digest, .. } => *digest,
             Content::Bytes(bytes) => Digest::of(bytes),
@@ -116,22 +116,34 @@ impl Layer {
     /// Where the bytes of each member begin, in the order of the members.
     #[must_use]
     pub fn offsets(&self) -> Vec<u64> {
-        let mut at = 0;
-        self.members
-            .iter()
-            .map(|member| {
-                let begin = at + member.header(self.epoch).len() as u64;
-                at = begin + member.size().next_multiple_of(BLOCK);
-                begin
-            })
-            .collect()
+        self.parts().into_iter().map(|part| part.offset).collect()
     }
 
     /// The size of the tar in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        let last = self.offsets().last().copied().zip(self.members.last());
-        last.map_or(0, |(at, member)| at + member.size().next_multiple_of(BLOCK)) + 2 * BLOCK
+        let last = self.parts().pop();
+        last.map_or(0, |part| part.offset + part.member.size().next_multiple_of(BLOCK)) + 2 * BLOCK
+    }
+
+    /// The bytes of all members.
+    #[must_use]
+    pub fn content_size(&self) -> u64 {
+        self.members.iter().map(Member::size).sum()
+    }
+
+    /// The tar piece by piece; zeros are all that is between and after them.
+    pub(super) fn parts(&self) -> Vec<Part<'_>> {
+        let mut at = 0;
+        self.members
+            .iter()
+            .map(|member| {
+                let header = member.header(self.epoch);
+                let offset = at + header.len() as u64;
+                at = offset + member.size().next_multiple_of(BLOCK);
+                Part { member, header, offset }
+            })
+            .collect()
     }
 
     /// A digest of all that the tar's bytes depend on. Equal recipes are equal layers.
@@ -176,6 +188,16 @@ impl Layer {
         }
         out.write_all(&ZEROS).map_err(refused)
     }
+}
+
+/// A member and its place in a tar.
+pub(super) struct Part<'a> {
+    /// The member.
+    pub(super) member: &'a Member,
+    /// What directly precedes its bytes.
+    pub(super) header: Vec<u8>,
+    /// Where its bytes begin.
+    pub(super) offset: u64,
 }
 
 /// Copies a blob of `size` bytes to `out` and checks it on the way: what is written never has another

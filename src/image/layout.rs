@@ -2,8 +2,9 @@
 //!
 //! Layers are uncompressed: wheels are compressed already, single wheels can be read out of them, and
 //! their digests depend on no compressor. The store remembers the digest of each layer it has seen
-//! (kind `layers`), so a layer that is in the layout already costs nothing.
+//! (kind `layers`), so a layer that is in the layout already is only read.
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -23,7 +24,7 @@ use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
 use super::layer::{Content, Layer, Member};
 use super::plan::plan;
-use super::{WriteOptions, Written, index_member, safe, texts};
+use super::{TMP_PREFIX, WriteOptions, Written, claim, index_member, safe, texts};
 
 /// The annotation with the number of wheels in the image.
 const WHEELS: &str = "org.openstack.loci.wheels";
@@ -39,6 +40,8 @@ pub(super) fn write(
     tag: &Tag,
     options: &WriteOptions<'_>,
 ) -> Result<Written, ImageError> {
+    fs::create_dir_all(dir).map_err(io_error("create", dir))?;
+    let _claim = claim(dir, TMP_PREFIX)?;
     let layout = Layout::create(dir)?;
     let mut index = WheelIndex::of(set, store)?;
     let mut parts: Vec<Part> = plan(&set.wheels)
@@ -100,8 +103,8 @@ impl Part {
         let recipe = layer.recipe();
         let size = layer.size();
         let known = memo.get::<Digest>(&recipe);
-        if let Some(digest) = known.filter(|digest| layout.size(digest) == Some(size)) {
-            (options.progress)(layer.members().iter().map(Member::size).sum());
+        if let Some(digest) = known.filter(|digest| is_whole(layout, digest, size)) {
+            (options.progress)(layer.content_size());
             return Ok(Self { layer, digest, size, unchanged: true });
         }
         let mut writer = layout.writer()?;
@@ -125,6 +128,15 @@ impl Part {
             members => format!("loci: {} wheels", members.len()),
         }
     }
+}
+
+/// Whether the blob is there and its bytes are what its name says. Somebody else may have written
+/// it, and reading is much cheaper than writing.
+fn is_whole(layout: &Layout, digest: &Digest, size: u64) -> bool {
+    layout.size(digest) == Some(size)
+        && fs::File::open(layout.path(digest))
+            .and_then(Digest::of_reader)
+            .is_ok_and(|(found, _)| found == *digest)
 }
 
 /// Writes the image's configuration and manifest, and calls it `tag`.
@@ -224,12 +236,27 @@ mod tests {
         assert_eq!(again.manifest, first.manifest);
         assert_eq!((again.bytes, again.unchanged), (0, first.bytes));
 
+        // A layer that was damaged meanwhile is mended.
+        let layout = Layout::open(&out).unwrap();
+        let large = layout.blobs_dir().join(
+            fs::read_dir(layout.blobs_dir())
+                .unwrap()
+                .map(|entry| entry.unwrap())
+                .max_by_key(|entry| entry.metadata().unwrap().len())
+                .unwrap()
+                .file_name(),
+        );
+        let bytes = fs::read(&large).unwrap();
+        fs::write(&large, vec![0; bytes.len()]).unwrap();
+        let mended = write(&set, &store, &out, &tag, &OPTIONS).unwrap();
+        assert_eq!(mended.bytes, bytes.len() as u64);
+        assert!(fs::read(&large).unwrap() == bytes);
+
         set.wheels.remove(0);
         add(&store, &mut set, &WheelMaker::new("six", "1.17.0"));
         let update = write(&set, &store, &out, &"new".parse().unwrap(), &OPTIONS).unwrap();
         assert!(update.unchanged > 3 << 20 && update.bytes < 100_000, "{update:?}");
 
-        let layout = Layout::open(&out).unwrap();
         let manifest: ImageManifest =
             serde_json::from_slice(&layout.read(&update.manifest.unwrap()).unwrap()).unwrap();
         let config: Digest = manifest.config().digest().to_string().parse().unwrap();

@@ -19,6 +19,7 @@ pub mod error;
 mod image_contents;
 mod tar_contents;
 
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -110,16 +111,38 @@ fn parent_of(path: &Path) -> Result<&Path, ImageError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    fs_err::create_dir_all(parent).map_err(io_error("create", parent))?;
+    fs::create_dir_all(parent).map_err(io_error("create", parent))?;
     Ok(parent)
 }
 
+/// Temporary files begin so, in directories and in layouts.
+const TMP_PREFIX: &str = ".loci-";
+
+/// Lets one process at a time write below `dir`, and removes the temporary files a killed one left
+/// there, which begin with `prefix`. The claim ends when what this gives is dropped. A file system
+/// without locks is written without one, and then nothing is removed.
+fn claim(dir: &Path, prefix: &str) -> Result<Option<File>, ImageError> {
+    let file = File::open(dir).map_err(io_error("open", dir))?;
+    if file.lock().is_err() {
+        return Ok(None);
+    }
+    for entry in fs::read_dir(dir).map_err(io_error("list", dir))? {
+        let entry = entry.map_err(io_error("list", dir))?;
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && entry.file_name().to_string_lossy().starts_with(prefix) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(Some(file))
+}
+
 /// A temporary file in `dir`, which becomes the real one by a rename.
-fn temporary_in(dir: &Path) -> Result<tempfile::NamedTempFile, ImageError> {
+fn temporary_in(dir: &Path, prefix: &str) -> Result<tempfile::NamedTempFile, ImageError> {
     use std::os::unix::fs::PermissionsExt;
     tempfile::Builder::new()
-        .prefix(".loci-")
-        .permissions(std::fs::Permissions::from_mode(0o644))
+        .prefix(prefix)
+        .permissions(fs::Permissions::from_mode(0o644))
         .tempfile_in(dir)
         .map_err(io_error("create a file in", dir))
 }
@@ -223,6 +246,10 @@ mod tests {
             write(&set, &store, &reference, &OPTIONS).unwrap();
             assert!(once == files(root.path()), "{text} is not the same twice");
             check(&Source::open(&reference.location().unwrap(), &store).unwrap(), knows_digests);
+            // What a killed writer left is gone after the next.
+            fs::write(root.path().join("out/.loci-x.tar-killed"), "half").unwrap();
+            write(&set, &store, &reference, &OPTIONS).unwrap();
+            assert!(once == files(root.path()), "{text} keeps leftovers");
         }
         let named = Reference::Store { tag: "named".parse().unwrap() };
         check(&Source::open(&named.location().unwrap(), &store).unwrap(), true);

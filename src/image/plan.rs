@@ -2,7 +2,7 @@
 //!
 //! Large wheels have a layer each, so that an update moves only what changed; the many small ones
 //! share a fixed number of layers by their names, so that a wheel stays in its layer over versions.
-//! There are at most 60 layers in all: mounting past about 70 fails in older BuildKit, and running
+//! There are at most 60 layers in all: mounting past about 70 fails in older `BuildKit`, and running
 //! past 125 fails everywhere.
 
 use std::collections::BTreeMap;
@@ -68,9 +68,9 @@ mod tests {
     #[test]
     fn a_small_wheel_stays_in_its_layer() {
         let mut wheels: Vec<_> = (0..100).map(|i| wheel(&format!("p{i}"), 1000)).collect();
-        let before = plan(&wheels).iter().map(|layer| layer.len()).collect::<Vec<_>>();
+        let before = plan(&wheels).iter().map(Vec::len).collect::<Vec<_>>();
         wheels[5].filename = "p5-2-py3-none-any.whl".parse().unwrap();
-        let after = plan(&wheels).iter().map(|layer| layer.len()).collect::<Vec<_>>();
+        let after = plan(&wheels).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(before, after);
     }
 }

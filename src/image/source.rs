@@ -4,9 +4,8 @@
 //! Nothing is unpacked. Out of compressed tars and layers, wheels are imported into the store.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
-
-use fs_err as fs;
 
 use crate::store::Store;
 use crate::store::names::Tag;

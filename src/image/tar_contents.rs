@@ -4,11 +4,11 @@
 //! may hold links, devices and odd names: they are passed over unless they pretend to be wheels.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use fs_err as fs;
 use tar::{Archive, Entries, Entry, EntryType};
 
 use crate::store::Store;

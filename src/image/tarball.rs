@@ -2,16 +2,23 @@
 //!
 //! Whoever reads the first bytes knows where each wheel stands in the rest.
 
-use std::io::{BufWriter, Write};
+use std::fs;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
+
+use rayon::prelude::*;
 
 use crate::store::Store;
 use crate::store::set::WheelSet;
+use crate::wheel::file::WheelFile;
 
 use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
 use super::layer::{Content, Layer, Member};
-use super::{WriteOptions, Written, index_member, keep, parent_of, safe, temporary_in, texts};
+use super::{
+    TMP_PREFIX, WriteOptions, Written, claim, index_member, keep, parent_of, safe, temporary_in,
+    texts,
+};
 
 /// Writes `set` to the file at `path`, in place of what is there, once it is whole.
 ///
@@ -24,7 +31,15 @@ pub(super) fn write(
     options: &WriteOptions<'_>,
 ) -> Result<Written, ImageError> {
     let layer = tar_of(set, WheelIndex::of(set, store)?, options.epoch);
-    let mut file = temporary_in(parent_of(path)?)?;
+    let dir = parent_of(path)?;
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let prefix = format!("{TMP_PREFIX}{name}-");
+    let _claim = claim(dir, &prefix)?;
+    if is_there(&layer, path).unwrap_or(false) {
+        (options.progress)(layer.content_size());
+        return Ok(Written { unchanged: layer.size(), ..Written::default() });
+    }
+    let mut file = temporary_in(dir, &prefix)?;
     let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
     let refused = |error| io_error("write", path)(error);
     layer.write_to(store, &mut out, &refused, options.progress)?;
@@ -32,6 +47,43 @@ pub(super) fn write(
     drop(out);
     keep(file, path)?;
     Ok(Written { bytes: layer.size(), ..Written::default() })
+}
+
+/// Whether the file at `path` is this very tar already. To hash what is there takes all threads and
+/// no writing; to write it again would take one and a sync.
+fn is_there(layer: &Layer, path: &Path) -> io::Result<bool> {
+    let size = layer.size();
+    if fs::symlink_metadata(path)?.len() != size {
+        return Ok(false);
+    }
+    let file = WheelFile::open(path)?;
+    if file.len() != size {
+        return Ok(false);
+    }
+    let mut end = 0;
+    for part in layer.parts() {
+        let mut gap = vec![0; (part.offset - end) as usize];
+        file.read_at(end, &mut gap)?;
+        // The padding of the part before, then this part's header.
+        let padding = gap.len() - part.header.len();
+        if gap[padding..] != part.header || gap[..padding].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        end = part.offset + part.member.size();
+    }
+    let mut rest = vec![0; (size - end) as usize];
+    file.read_at(end, &mut rest)?;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Ok(false);
+    }
+    layer
+        .parts()
+        .into_par_iter()
+        .map(|part| {
+            let found = WheelFile::window(path, part.offset, part.member.size())?.digest()?;
+            Ok(found == part.member.digest())
+        })
+        .try_reduce(|| true, |a, b| Ok(a && b))
 }
 
 /// The tar, with an index that says where the wheels stand in it. The index comes first, so the
@@ -73,6 +125,8 @@ mod tests {
         let written = write(&set, &store, &path, &OPTIONS).unwrap();
         let bytes = fs_err::read(&path).unwrap();
         assert_eq!(written.bytes, bytes.len() as u64);
+        let again = write(&set, &store, &path, &OPTIONS).unwrap();
+        assert_eq!((again.bytes, again.unchanged), (0, written.bytes));
 
         let mut archive = tar::Archive::new(&bytes[..]);
         let mut names = Vec::new();
@@ -99,6 +153,14 @@ mod tests {
             let (at, size) = (wheel.offset.unwrap() as usize, wheel.size as usize);
             let there = crate::vocab::digest::Digest::of(&bytes[at..at + size]);
             assert_eq!(there, wheel.sha256, "{}", wheel.filename);
+        }
+        // A byte that changed anywhere makes it another file, which is written again.
+        for at in [0, 600, index.wheels[0].offset.unwrap() as usize + 9, bytes.len() - 1] {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            std::fs::write(&path, other).unwrap();
+            assert_eq!(write(&set, &store, &path, &OPTIONS).unwrap(), written, "{at}");
+            assert!(std::fs::read(&path).unwrap() == bytes);
         }
         assert_eq!(index.wheels[1].requires_python.as_deref(), Some(">=2.7"));
         assert_eq!(index.wheels[1].requires_dist, ["typing ; python_full_version < '3'"]);

@@ -120,16 +120,30 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     move |source| StoreError::Io { action, path, source: innermost(source) }
 }
 
-/// `fs-err` wraps an error with its path; that path is said already, so only the cause is kept.
+/// Libraries wrap an error together with its path; that path is said already, so where the system
+/// failed only its kind is kept.
 fn innermost(error: io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(_) => error,
-        None => match error.get_ref().and_then(std::error::Error::source) {
-            Some(source) => source
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::raw_os_error)
-                .map_or(error, io::Error::from_raw_os_error),
-            None => error,
-        },
+    use io::ErrorKind as Kind;
+    let ours = matches!(
+        error.kind(),
+        Kind::Other | Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput
+    );
+    if ours || error.raw_os_error().is_some() { error } else { error.kind().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_said_once() {
+        let path = Path::new("/nope/x");
+        for error in [std::fs::read(path).unwrap_err(), fs_err::read(path).unwrap_err()] {
+            let error = io_error("read", path)(error);
+            assert_eq!(error.to_string(), "cannot read `/nope/x`");
+            assert!(!error.source().unwrap().to_string().contains("nope"), "{error:?}");
+        }
     }
 }

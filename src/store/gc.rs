@@ -5,10 +5,10 @@
 //! wheel, and its log with it.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use fs_err as fs;
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 
 use crate::vocab::digest::Digest;

@@ -3,10 +3,10 @@
 //! The store is one, and so is what `oci:DIR` writes. This file makes and opens layouts and reads
 //! and writes blobs; what they are named is in [`names`](super::names).
 
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use serde::Serialize;
 use serde_json::Value;
 

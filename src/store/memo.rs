@@ -3,10 +3,10 @@
 //! A memo is a cache. It is written atomically but not synced: one that a power cut leaves empty, or
 //! that an older loci wrote in another shape, reads as absent, and its value is found out again.
 
+use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use fs_err as fs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -68,14 +68,14 @@ impl Store {
         let layout = Layout::create(root)?.with_tmp(caches.join("tmp"));
         for folder in ["builds", "http", "envs", "tmp"] {
             let path = caches.join(folder);
-            fs_err::create_dir_all(&path).map_err(io_error("create", &path))?;
+            std::fs::create_dir_all(&path).map_err(io_error("create", &path))?;
         }
         let tag = root.join("CACHEDIR.TAG");
         if !tag.exists() {
             // <https://bford.info/cachedir/>: backups leave the directory out.
             let text = "Signature: 8a477f597d28d172789f06886806bc55\n\
                         # This directory is a loci store: what it holds can be obtained again.\n";
-            fs_err::write(&tag, text).map_err(io_error("write", &tag))?;
+            std::fs::write(&tag, text).map_err(io_error("write", &tag))?;
         }
         Ok(Self { layout, caches })
     }
@@ -185,7 +185,7 @@ impl Store {
         let dir = self.layout.blobs_dir();
         let list = || -> io::Result<Vec<_>> {
             let mut blobs = Vec::new();
-            for entry in fs_err::read_dir(&dir)? {
+            for entry in std::fs::read_dir(&dir)? {
                 let entry = entry?;
                 let name = entry.file_name();
                 let named = |digest: &Digest| name.to_str() == Some(&digest.hex());

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
 
-use fs_err as fs;
 use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor};
 use serde_json::{Value, json};
 

@@ -3,9 +3,9 @@
 //! A damaged blob is moved to `loci/damaged/`, so that it counts as absent and the next command that
 //! needs it obtains it again.
 
+use std::fs;
 use std::io::ErrorKind;
 
-use fs_err as fs;
 use rayon::prelude::*;
 
 use crate::vocab::digest::Digest;
