@@ -147,7 +147,7 @@ mod tests {
         let mut set = set(&store);
         let index = WheelIndex::of(&set, &store).unwrap();
         assert_eq!(WheelIndex::parse(&index.to_bytes()).unwrap(), index);
-        let newer = String::from_utf8(index.to_bytes()).unwrap().replacen('{', "{\"new\":1,", 3);
+        let newer = String::from_utf8(index.to_bytes()).unwrap().replacen('{', "{\"new\":1,", 2);
         assert_eq!(WheelIndex::parse(newer.as_bytes()).unwrap(), index);
         assert!(set.wheels.iter().all(|wheel| index.get(&wheel.filename).is_some()));
         assert_eq!(index.get(&"no-1-py3-none-any.whl".parse().unwrap()), None);

@@ -160,6 +160,8 @@ fn keep(file: tempfile::NamedTempFile, path: &Path) -> Result<(), ImageError> {
 pub(crate) mod testing {
     //! A set in a store, made in code.
 
+    use std::sync::LazyLock;
+
     use crate::store::Store;
     use crate::store::set::{Origin, SetWheel, WheelSet};
     use crate::support::wheel::WheelMaker;
@@ -169,11 +171,24 @@ pub(crate) mod testing {
     pub(crate) const OPTIONS: WriteOptions<'_> =
         WriteOptions { epoch: 0, machine: "x86_64", progress: &|_| {} };
 
+    /// Made once: of 3 MiB that deflate finds nothing in.
+    static LARGE: LazyLock<(String, Vec<u8>)> = LazyLock::new(|| {
+        let mut noise = Vec::new();
+        while noise.len() < 3 << 20 {
+            noise.extend(Digest::of(&noise.len().to_le_bytes()).as_bytes());
+        }
+        let wheel = WheelMaker::new("large", "1").file("noise.bin", noise);
+        (wheel.filename(), wheel.bytes())
+    });
+
     pub(crate) fn add(store: &Store, set: &mut WheelSet, wheel: &WheelMaker) {
-        let bytes = wheel.bytes();
+        put(store, set, &wheel.filename(), &wheel.bytes());
+    }
+
+    fn put(store: &Store, set: &mut WheelSet, filename: &str, bytes: &[u8]) {
         set.wheels.push(SetWheel {
-            filename: wheel.filename().parse().unwrap(),
-            digest: store.put(&bytes).unwrap(),
+            filename: filename.parse().unwrap(),
+            digest: store.put(bytes).unwrap(),
             size: bytes.len() as u64,
             origin: Origin::Imported { from: "test".into() },
         });
@@ -186,14 +201,10 @@ pub(crate) mod testing {
             global_requirements: "six>=1\n".into(),
             ..WheelSet::default()
         };
-        // Bytes that deflate finds nothing in.
-        let mut noise = Vec::new();
-        while noise.len() < 3 << 20 {
-            noise.extend(Digest::of(&noise.len().to_le_bytes()).as_bytes());
-        }
         let six = WheelMaker::new("six", "1.16.0").requires("typing; python_version < '3'");
         add(store, &mut set, &six.header("Requires-Python: >=2.7"));
-        add(store, &mut set, &WheelMaker::new("large", "1").file("noise.bin", noise));
+        let (filename, bytes) = &*LARGE;
+        put(store, &mut set, filename, bytes);
         let tag = "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.manylinux_2_28_x86_64";
         add(
             store,

@@ -211,6 +211,8 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+    use proptest::test_runner::TestRunner;
     use tar::{EntryType, Header};
 
     use super::super::testing::{OPTIONS, set};
@@ -241,12 +243,19 @@ mod tests {
         gzip.finish().unwrap()
     }
 
-    fn open_bytes(bytes: &[u8]) -> Result<Source, String> {
+    fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
+        (dir, store)
+    }
+
+    fn open_bytes(
+        bytes: &[u8],
+        (dir, store): &(tempfile::TempDir, Store),
+    ) -> Result<Source, String> {
         let path = dir.path().join("x.tar");
         fs::write(&path, bytes).unwrap();
-        Source::open(&Location::Tar(path), &store).map_err(|error| {
+        Source::open(&Location::Tar(path), store).map_err(|error| {
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(&error);
             while let Some(error) = cause {
@@ -271,8 +280,9 @@ mod tests {
             ("bin", EntryType::Symlink, b""),
             ("a-1-py3-none-any.whl", FILE, b"aa"),
         ]);
+        let place = store();
         for bytes in [tar.clone(), gzip(&tar)] {
-            let source = open_bytes(&bytes).unwrap();
+            let source = open_bytes(&bytes, &place).unwrap();
             let found: Vec<_> = source
                 .wheels
                 .iter()
@@ -291,12 +301,12 @@ mod tests {
 
     #[test]
     fn hostile_tars_are_refused_by_the_name_of_the_entry() {
-        #[track_caller]
-        fn case(entries: &[(&str, EntryType, &[u8])], error: &str) {
+        let place = store();
+        let case = |entries: &[(&str, EntryType, &[u8])], error: &str| {
             let tar = tar_of(entries);
-            assert_eq!(open_bytes(&tar).unwrap_err(), error);
-            assert_eq!(open_bytes(&gzip(&tar)).unwrap_err(), error);
-        }
+            assert_eq!(open_bytes(&tar, &place).unwrap_err(), error);
+            assert_eq!(open_bytes(&gzip(&tar), &place).unwrap_err(), error);
+        };
         case(&[("../x", FILE, b"")], "`x.tar`: `../x` climbs out with `..`");
         case(&[("/x", FILE, b"")], "`x.tar`: `/x` is an absolute path");
         case(
@@ -330,18 +340,19 @@ mod tests {
 
     #[test]
     fn what_is_no_tar_is_said_to_be_none() {
+        let place = store();
         for (bytes, end) in [
             (&b"<html>502 Bad Gateway</html>"[..], "is not a whole tar archive"),
             (b"", "has no wheels in it"),
             (b"\x28\xb5\x2f\xfd", "compressed with zstd, which is not supported"),
             (b"\x1f\x8b garbage", "is not a whole tar archive"),
         ] {
-            let error = open_bytes(bytes).unwrap_err();
+            let error = open_bytes(bytes, &place).unwrap_err();
             assert!(error.contains(end), "{error}");
         }
         let whole = tar_of(&[(SIX, FILE, &[1; 2000])]);
         for bytes in [&whole[..1000], &gzip(&whole)[..40]] {
-            let error = open_bytes(bytes).unwrap_err();
+            let error = open_bytes(bytes, &place).unwrap_err();
             assert!(error.contains("`x.tar` is not a whole tar archive"), "{error}");
         }
     }
@@ -439,5 +450,34 @@ mod tests {
             error.to_string(),
             "`store:latest` lacks the wheel `six-1.16.0-py3-none-any.whl` its index names"
         );
+    }
+
+    /// Whatever a tar was damaged into, it is read or refused; a wheel that is found has the bytes its
+    /// window promises.
+    #[test]
+    fn damaged_tars_never_panic() {
+        let place = store();
+        let long = "n".repeat(80) + "-1-py3-none-any.whl";
+        let whole = tar_of(&[
+            (SIX, FILE, &[1; 700]),
+            ("PaxHeaders/x", EntryType::XHeader, b"19 size=0000000700\n"),
+            (&long, FILE, &[2; 700]),
+            ("upper-constraints.txt", FILE, b"six===1"),
+        ]);
+        let damage = (0..whole.len(), any::<u8>(), 0..=whole.len(), any::<bool>());
+        let mut runner = TestRunner::new(ProptestConfig::with_cases(100));
+        let result = runner.run(&damage, |(at, byte, cut, zip)| {
+            let mut tar = whole.clone();
+            tar[at] = byte;
+            tar.truncate(cut);
+            let tar = if zip { gzip(&tar) } else { tar };
+            if let Ok(source) = open_bytes(&tar, &place) {
+                for wheel in source.wheels {
+                    prop_assert!(wheel.file.digest().is_ok());
+                }
+            }
+            Ok(())
+        });
+        result.unwrap();
     }
 }
