@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 
 use pep440_rs::Version;
 
-use super::format_control::FormatControl;
+pub use super::format_control::FormatControl;
 use super::no_fit::{NoFit, Reason, Unfit};
 use super::page::ProjectPage;
 use crate::vocab::dist_file::{DistFile, DistFilename};
