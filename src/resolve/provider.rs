@@ -21,6 +21,12 @@ use super::ranges::{VersionSet, exact_version, versions_of};
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::requirement::{ExtraName, PackageName, Requirement, specifiers};
 
+/// After how many tries of one project further versions of it are prefetched.
+const TRIES_BEFORE_MORE: usize = 3;
+
+/// How many versions of one project are prefetched ahead at most.
+const MOST_AT_ONCE: usize = 32;
+
 /// What the solver chooses a version for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Package {
@@ -80,6 +86,8 @@ pub(super) struct Notes {
     order: BTreeMap<PackageName, usize>,
     /// The version last chosen for a project, which its extras follow.
     chosen: BTreeMap<PackageName, Version>,
+    /// How often a version was chosen for a project.
+    tries: BTreeMap<PackageName, usize>,
     prefetched: BTreeSet<(PackageName, Option<Version>)>,
 }
 
@@ -196,6 +204,34 @@ impl<'a, S: MetadataSource> Provider<'a, S> {
         }
     }
 
+    /// Where one version of a project after the other is tried, the next ones are likely to be
+    /// asked for, too: more of them the longer it goes on.
+    fn expect_more_tries(
+        &self,
+        name: &PackageName,
+        set: &VersionSet,
+        best: &Version,
+    ) -> Result<(), S::Error> {
+        let tries = {
+            let mut notes = self.notes.borrow_mut();
+            let tries = notes.tries.entry(name.clone()).or_default();
+            *tries += 1;
+            *tries
+        };
+        if tries < TRIES_BEFORE_MORE {
+            return Ok(());
+        }
+        let candidates = self.candidates(name)?;
+        let next = candidates
+            .iter()
+            .map(|candidate| &candidate.version)
+            .filter(|version| *version < best && set.contains(version))
+            .filter(|version| self.last_resort || !version.any_prerelease())
+            .take(tries.saturating_mul(2).min(MOST_AT_ONCE));
+        self.prefetch(next.map(|version| (name.clone(), Some(version.clone()))).collect());
+        Ok(())
+    }
+
     /// What `package` at `version` needs because of `requirements`, or why it cannot be used.
     fn needs<'r>(
         &self,
@@ -306,6 +342,7 @@ impl<S: MetadataSource> DependencyProvider for Provider<'_, S> {
                 let best = self.best(name, set)?;
                 if let Some(best) = &best {
                     self.notes.borrow_mut().chosen.insert(name.clone(), best.clone());
+                    self.expect_more_tries(name, set, best)?;
                 }
                 Ok(best)
             }
