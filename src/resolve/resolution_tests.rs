@@ -316,6 +316,18 @@ fn what_comes_next_is_said_in_time_and_once() {
     assert_eq!(*universe.prefetched.borrow(), ["a", "a 1", "b", "c 1", "b 1"]);
 }
 
+#[test]
+fn more_versions_are_prefetched_where_one_after_the_other_fails() {
+    let releases: Vec<String> = (1..=9).map(|version| format!("a {version}: gone")).collect();
+    let universe = universe(&format!("{}\na 10rc1", releases.join("\n")));
+    let resolution = run(&universe, roots("a")).unwrap();
+    assert_eq!(resolution.to_constraints_text(), "a===10rc1\n");
+    let prefetched = universe.prefetched.borrow();
+    let ahead = ["a 7", "a 6", "a 5", "a 4", "a 3", "a 2", "a 1"];
+    let at = prefetched.iter().position(|wanted| wanted == ahead[0]).unwrap();
+    assert_eq!(prefetched[at..at + ahead.len()], ahead);
+}
+
 /// Universes of a few packages that often conflict, with extras, cycles and pre-releases.
 fn small_universe() -> impl Strategy<Value = String> {
     let name = || prop::sample::select(vec!["a", "b", "c", "d"]);
