@@ -298,6 +298,12 @@ impl Builder {
                     return Ok(outcome);
                 }
                 Err(Stop::NothingNew) => {}
+                // There is no setuptools this old that the project takes.
+                Err(Stop::Failed { error: BuildError::Provision { .. }, .. })
+                    if failure.is_some() =>
+                {
+                    break;
+                }
                 Err(Stop::Failed { error, older_may_help }) => {
                     tried.push(cap.map_or("setuptools".into(), |cap| format!("setuptools<{cap}")));
                     // A later failure tells more only if it is of another kind.

@@ -19,3 +19,6 @@ mod workspace;
 mod attempt;
 pub mod builder;
 pub mod error;
+
+#[cfg(test)]
+mod tests;
