@@ -29,7 +29,7 @@ use crate::wheel::repack::repack;
 
 /// What a try gives.
 pub(super) enum Outcome {
-    Built(Built),
+    Built(Box<Built>),
     /// The text of METADATA, when no wheel had to be built for it.
     Metadata(String),
 }
@@ -107,9 +107,9 @@ impl Attempt<'_> {
         }
         let key = self.identity.map(|identity| self.key(identity, &wheels));
         if let Some(built) = key.as_ref().and_then(|key| self.reuse(key)) {
-            return Ok(Outcome::Built(built));
+            return Ok(Outcome::Built(Box::new(built)));
         }
-        self.build(key, &wheels).await.map(Outcome::Built)
+        self.build(key, &wheels).await.map(|built| Outcome::Built(Box::new(built)))
     }
 
     /// Wheels for `requirements`; [`Stop::NothingNew`] when their setuptools was tried before.

@@ -210,7 +210,7 @@ impl Builder {
         provision: &dyn Provision,
     ) -> Result<Built, Box<BuildFailure>> {
         self.run(request, provision, false).await.map(|outcome| match outcome {
-            Outcome::Built(built) => built,
+            Outcome::Built(built) => *built,
             Outcome::Metadata(_) => unreachable!("only `metadata` asks for metadata"),
         })
     }

@@ -33,7 +33,7 @@ pub enum Cause {
         /// Its name.
         module: String,
     },
-    /// Something wanted to fetch a distribution by itself (`setup_requires`, easy_install, pip).
+    /// Something wanted to fetch a distribution by itself (`setup_requires`).
     Escape {
         /// The requirement.
         requirement: String,
