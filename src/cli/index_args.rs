@@ -34,7 +34,7 @@ pub(super) struct IndexArgs {
     /// A PEM file of the certificate authorities to trust, beside the system's
     #[arg(long, env = "PIP_CERT", value_name = "FILE")]
     cert: Option<PathBuf>,
-    /// The proxy for every request [default: what http_proxy, https_proxy and no_proxy say]
+    /// The proxy for every request [default: what `http_proxy`, `https_proxy` and `no_proxy` say]
     #[arg(long, env = "PIP_PROXY", value_name = "URL")]
     proxy: Option<String>,
     /// How often a failed request is made again

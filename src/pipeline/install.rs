@@ -86,7 +86,7 @@ pub async fn install_service(
         }
     };
     blocking(move || {
-        let installed = resolve_and_install(&workshop, &job, &set, &pins, direct_url)?;
+        let installed = resolve_and_install(&workshop, &job, &set, &pins, direct_url.as_ref())?;
         Ok(InstallSummary { seconds: begun.elapsed().as_secs_f64(), ..installed })
     })
     .await
@@ -133,7 +133,7 @@ fn resolve_and_install(
     job: &InstallJob,
     set: &SetSource,
     pins: &Pins,
-    direct_url: Option<DirectUrl>,
+    direct_url: Option<&DirectUrl>,
 ) -> Result<InstallSummary, PipelineError> {
     let project = Requirement {
         name: job.project.clone(),
@@ -166,13 +166,13 @@ fn resolve_and_install(
         .map(|(wheel, requested)| Installation {
             wheel,
             requested: *requested,
-            direct_url: direct_url.clone().filter(|_| *wheel.filename.name() == job.project),
+            direct_url: direct_url.filter(|_| *wheel.filename.name() == job.project).cloned(),
         })
         .collect();
     let events = &workshop.events;
     let installed =
         install(&job.prefix, &workshop.interpreter, &installations, job.existing, &|file| {
-            events.start(Activity::Install { file: file.into() }).end(Ending::Done)
+            events.start(Activity::Install { file: file.into() }).end(Ending::Done);
         })?;
     for collision in &installed.collisions {
         workshop.events.warn(format!(

@@ -23,11 +23,13 @@ use crate::vocab::target::Target;
 use crate::wheel::file::WheelFile;
 
 type Provided = Arc<Vec<EnvWheel>>;
+/// The requirements and the constraints that were asked for, sorted.
+type Asked = (Vec<String>, Vec<String>);
 
 /// What was provided in this run, by the requirements and constraints asked for: dozens of sdists
 /// ask for nothing but setuptools.
 #[derive(Default)]
-pub struct ProvisionMemo(Mutex<HashMap<(Vec<String>, Vec<String>), Arc<OnceCell<Provided>>>>);
+pub struct ProvisionMemo(Mutex<HashMap<Asked, Arc<OnceCell<Provided>>>>);
 
 /// Provides build requirements from the indexes. Pins are preferred, not forced: a package that asks
 /// for another version of its build tool than the release has must get it.
@@ -106,7 +108,7 @@ impl Provision for IndexProvision {
                     self.provide_now(requirements.to_vec(), bounds).await.map(Arc::new)
                 })
                 .await
-                .map_err(|error| ProvisionError::from(error))?;
+                .map_err(ProvisionError::from)?;
             Ok(provided.as_ref().clone())
         }
         .boxed()
@@ -160,7 +162,7 @@ impl Provision for SetProvision {
                         .collect::<Result<Vec<_>, PipelineError>>()
                 },
             );
-            wheels.map_err(|error| ProvisionError::from(error))
+            wheels.map_err(ProvisionError::from)
         }
         .boxed()
     }

@@ -39,7 +39,7 @@ pub struct RequirementsJob {
     pub scope: Scope,
     /// Where the set is written.
     pub destinations: Vec<Reference>,
-    /// The date of everything that is written, in seconds since 1970 (SOURCE_DATE_EPOCH).
+    /// The date of everything that is written, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub epoch: u64,
     /// The name of the set in the store.
     pub tag: Tag,

@@ -57,7 +57,10 @@ pub struct Workshop {
 
 /// Metadata by file, each read once a run.
 #[derive(Default)]
-pub struct MetadataMemo(Mutex<HashMap<String, Arc<OnceCell<Option<Arc<CoreMetadata>>>>>>);
+pub struct MetadataMemo(Mutex<HashMap<String, Arc<OnceCell<Metadata>>>>);
+
+/// None for an sdist that promises nothing.
+type Metadata = Option<Arc<CoreMetadata>>;
 
 impl Workshop {
     /// The Python and platform that wheels are for.

@@ -71,7 +71,7 @@ pub enum PrefixError {
         /// The wheel's file name.
         file: String,
         /// Why.
-        source: WheelError,
+        source: Box<WheelError>,
     },
 }
 
@@ -120,7 +120,7 @@ pub fn install(
         .map(|installation| {
             let file = installation.wheel.filename.as_str();
             plan(installation, &scheme)
-                .map_err(|source| PrefixError::Wheel { file: file.into(), source })
+                .map_err(|source| PrefixError::Wheel { file: file.into(), source: source.into() })
         })
         .collect::<Result<Vec<_>, _>>()?;
     let mut claims = Claims::new();
@@ -132,7 +132,8 @@ pub fn install(
     trees.par_iter().zip(wheels).try_for_each(|(tree, installation)| {
         let file = installation.wheel.filename.as_str();
         let mut sink = DirectorySink::new(&root).map_err(write_failed(&root))?;
-        tree.emit(&mut sink).map_err(|source| PrefixError::Wheel { file: file.into(), source })?;
+        tree.emit(&mut sink)
+            .map_err(|source| PrefixError::Wheel { file: file.into(), source: source.into() })?;
         on_wheel(file);
         Ok(())
     })?;

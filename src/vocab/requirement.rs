@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use pep440_rs::{Version, VersionSpecifiers};
+use pep440_rs::{Operator, Version, VersionSpecifiers};
 use pep508_rs::{Pep508Error, VersionOrUrl};
 use url::Url;
 
@@ -60,7 +60,17 @@ pub fn specifiers(requirement: &Requirement) -> Cow<'_, VersionSpecifiers> {
 /// identifiers"). Pre-releases are not judged here: that is the resolver's business.
 #[must_use]
 pub fn allows(specifiers: &VersionSpecifiers, version: &Version) -> bool {
-    specifiers.contains(version)
+    specifiers.iter().all(|specifier| {
+        // pep440_rs 0.7.3 compares only as many numbers as the shorter release has, so that `1` would
+        // satisfy `==1.1.*`; with zeros at its end a version is the same version (PEP 440).
+        let wanted = specifier.version().release().len();
+        let release = version.release();
+        if release.len() >= wanted || *specifier.operator() == Operator::ExactEqual {
+            return specifier.contains(version);
+        }
+        let padded = release.iter().copied().chain(std::iter::repeat(0)).take(wanted);
+        specifier.contains(&version.clone().with_release(padded))
+    })
 }
 
 /// Parses a requirement out of published metadata, mending what real packages get wrong.
@@ -201,6 +211,26 @@ mod tests {
         ] {
             let read = parse_specifiers_lenient(published).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(read.to_string(), meant, "{published}");
+        }
+    }
+
+    #[test]
+    fn short_versions_are_not_taken_for_others() {
+        for (specifiers, version, holds) in [
+            ("==1.1.*", "1", false),
+            ("==1.0.*", "1", true),
+            ("~=1.1.0", "1", false),
+            ("!=1.1.*", "1", true),
+            (">=1.1,<2", "1.1+local", true),
+            ("===1.0", "1", false),
+            ("===1", "1", true),
+        ] {
+            let specifiers: VersionSpecifiers = specifiers.parse().unwrap();
+            assert_eq!(
+                allows(&specifiers, &version.parse().unwrap()),
+                holds,
+                "{specifiers} {version}"
+            );
         }
     }
 
