@@ -85,7 +85,7 @@ pub(super) fn paint() -> Paint {
     Paint::chosen(env, io::stderr().is_terminal())
 }
 
-/// What SOURCE_DATE_EPOCH says, in seconds since 1970; 0 when it is not set.
+/// What `SOURCE_DATE_EPOCH` says, in seconds since 1970; 0 when it is not set.
 pub(super) fn source_date_epoch() -> Result<u64, CliError> {
     match env("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
         None => Ok(0),

@@ -73,6 +73,8 @@ pub enum Ending {
     Done,
     /// Nothing had to be done: the result was in the store.
     Reused,
+    /// Nobody wants it any more: the run was interrupted, or what needed it failed.
+    Cancelled,
     /// It failed, and why, in one line; the log is named when there is one.
     Failed {
         /// The cause, for people.
@@ -169,7 +171,12 @@ impl Events {
         self.send(&Event::Warning { text: text.into() });
     }
 
-    /// Begins a task. A [`Task`] that is dropped without an ending counts as failed.
+    /// Says that a task's result was there already, so that it ended as it began.
+    pub fn reused(&self, activity: Activity) {
+        self.start(activity).end(Ending::Reused);
+    }
+
+    /// Begins a task. A [`Task`] that is dropped without an ending was cancelled.
     #[must_use]
     pub fn start(&self, activity: Activity) -> Task {
         let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
@@ -220,7 +227,7 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         if !self.ended {
-            self.finish(Ending::Failed { cause: "cancelled".into(), log: None });
+            self.finish(Ending::Cancelled);
         }
     }
 }

@@ -223,6 +223,8 @@ impl Obtainer {
         if let Some(digest) = file.sha256
             && let Some(size) = workshop.store.size(&digest)
         {
+            let file = file.filename.as_str().to_owned();
+            workshop.events.reused(Activity::Fetch { file, size: Some(size) });
             return Ok((digest, size, How::Reused));
         }
         let _permit = places.acquire().await.expect("the semaphore is never closed");

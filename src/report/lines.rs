@@ -142,7 +142,7 @@ fn line(note: &Note, paint: Paint) -> Option<String> {
                 let (did, subject) = (running.did(), running.subject());
                 Some(format!("{did} {subject} in {}{size}", words::time(*took)))
             }
-            Ending::Done | Ending::Reused => None,
+            Ending::Done | Ending::Reused | Ending::Cancelled => None,
         },
     }
 }
