@@ -18,6 +18,7 @@ def die_with_parent():
     """Standard input is a pipe that loci holds open: when loci dies, however it dies, the kernel
     kills the whole process group, so that no compiler goes on for nobody."""
     import fcntl
+    import select
     import signal
 
     pipe = os.dup(0)
@@ -28,6 +29,11 @@ def die_with_parent():
         fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(pipe, getattr(fcntl, "F_SETSIG", 10), signal.SIGKILL)
         fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+        # It may have died before the kernel was told.
+        poll = select.poll()
+        poll.register(pipe, 0)
+        if poll.poll(0):
+            os.killpg(0, signal.SIGKILL)
     except OSError:
         pass
 
