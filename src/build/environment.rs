@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use fs_err as fs;
 use rayon::prelude::*;
@@ -89,7 +90,12 @@ impl Environments {
             Arc::clone(locks.entry(key).or_default())
         };
         let _held = lock.lock().await;
-        if !prefix.is_dir() {
+        if prefix.is_dir() {
+            // The store's gc deletes environments by age: this one is in use.
+            if let Ok(directory) = std::fs::File::open(&prefix) {
+                let _ = directory.set_modified(SystemTime::now());
+            }
+        } else {
             let (tmp, prefix, interpreter, wheels) =
                 (self.tmp.clone(), prefix.clone(), interpreter.clone(), wheels.to_vec());
             tokio::task::spawn_blocking(move || unpack(&tmp, &prefix, &interpreter, &wheels))
