@@ -17,7 +17,7 @@ use crate::input::requirements::parse_packages;
 use crate::pipeline::events::Events;
 use crate::pipeline::install::{InstallJob, install_service};
 use crate::report::summary;
-use crate::service::prefix::Existing;
+use crate::service::prefix::{Existing, Prefix, Visible};
 use crate::vocab::requirement::ExtraName;
 
 #[derive(Debug, Args)]
@@ -68,6 +68,9 @@ pub(super) struct InstallArgs {
     /// Put the environment in the place of whatever is at the prefix
     #[arg(long)]
     clear: bool,
+    /// Let the environment see the packages of the Python it is made for, such as python3-rbd
+    #[arg(long)]
+    system_site_packages: bool,
     #[command(flatten)]
     shop: ShopArgs,
     #[command(flatten)]
@@ -91,8 +94,12 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
             })
         })
         .collect::<Result<_, _>>()?;
-    let prefix = std::path::absolute(&args.prefix)
-        .map_err(|source| CliError::Output { to: args.prefix.display().to_string(), source })?;
+    let prefix = Prefix {
+        path: std::path::absolute(&args.prefix)
+            .map_err(|source| CliError::Output { to: args.prefix.display().to_string(), source })?,
+        existing: if args.clear { Existing::Replace } else { Existing::Keep },
+        visible: if args.system_site_packages { Visible::System } else { Visible::Own },
+    };
     let source = match &args.project_repo {
         Some(text) => Some(ProjectSource::parse(text, args.project_ref.as_deref())?),
         None => None,
@@ -106,16 +113,7 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         for location in &args.constraints {
             constraints.push(workshop.document(location).await?);
         }
-        let job = InstallJob {
-            project,
-            extras,
-            source,
-            packages,
-            constraints,
-            wheels,
-            prefix,
-            existing: if args.clear { Existing::Replace } else { Existing::Keep },
-        };
+        let job = InstallJob { project, extras, source, packages, constraints, wheels, prefix };
         Ok(install_service(Arc::clone(&workshop), job).await?)
     });
     drop(display);

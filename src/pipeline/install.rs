@@ -23,7 +23,7 @@ use crate::input::pins::Pins;
 use crate::input::project::ProjectSource;
 use crate::resolve::problem::{PinForce, Prereleases, Problem};
 use crate::resolve::resolution::resolve;
-use crate::service::prefix::{Existing, Installation, install};
+use crate::service::prefix::{Installation, Prefix, install};
 use crate::vocab::requirement::{ExtraName, PackageName, Requirement};
 use crate::wheel::direct_url::DirectUrl;
 
@@ -41,10 +41,8 @@ pub struct InstallJob {
     pub constraints: Vec<Document>,
     /// The set.
     pub wheels: Reference,
-    /// The directory of the environment, absolute.
-    pub prefix: PathBuf,
-    /// What to do when it is there already.
-    pub existing: Existing,
+    /// The environment.
+    pub prefix: Prefix,
 }
 
 /// What was installed.
@@ -170,10 +168,9 @@ fn resolve_and_install(
         })
         .collect();
     let events = &workshop.events;
-    let installed =
-        install(&job.prefix, &workshop.interpreter, &installations, job.existing, &|file| {
-            events.start(Activity::Install { file: file.into() }).end(Ending::Done);
-        })?;
+    let installed = install(&job.prefix, &workshop.interpreter, &installations, &|file| {
+        events.start(Activity::Install { file: file.into() }).end(Ending::Done);
+    })?;
     for collision in &installed.collisions {
         workshop.events.warn(format!(
             "`{}` is in `{}` and, with other bytes, in `{}`; the first one was taken",
@@ -181,7 +178,7 @@ fn resolve_and_install(
         ));
     }
     Ok(InstallSummary {
-        prefix: job.prefix.clone(),
+        prefix: job.prefix.path.clone(),
         packages: resolution
             .packages
             .iter()

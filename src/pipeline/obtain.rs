@@ -253,7 +253,6 @@ impl Obtainer {
         lineage: &Lineage,
     ) -> Result<Obtained, ObtainError> {
         let workshop = &self.workshop;
-        let begun = Instant::now();
         let (source, size) = self.fetch_sdist(file).await?;
         let lineage = lineage.with(&release.name);
         let rule = workshop.rules.get(&release.name);
@@ -262,6 +261,8 @@ impl Obtainer {
             // A build that another build waits for must not queue behind it.
             _ => None,
         };
+        // What it waited for the gate is not its own time.
+        let begun = Instant::now();
         let provision = IndexProvision::new(Arc::clone(self), lineage);
         let task = workshop.events.start(Activity::Build { release: release.to_string() });
         let on_phase = |phase: BuildPhase| task.phase(phase.as_str());

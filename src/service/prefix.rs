@@ -30,6 +30,15 @@ pub struct Installation<'a> {
     pub direct_url: Option<DirectUrl>,
 }
 
+/// Which packages the environment sees beside its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visible {
+    /// None.
+    Own,
+    /// Those of the Python it is for, such as the bindings that distributions package.
+    System,
+}
+
 /// What to do with a prefix that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
@@ -37,6 +46,17 @@ pub enum Existing {
     Keep,
     /// Put the new one in its place.
     Replace,
+}
+
+/// An environment to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix {
+    /// Its directory, absolute.
+    pub path: PathBuf,
+    /// What to do when it is there already.
+    pub existing: Existing,
+    /// Which packages it sees beside its own.
+    pub visible: Visible,
 }
 
 /// What was installed.
@@ -81,14 +101,14 @@ pub enum PrefixError {
 /// # Errors
 /// [`PrefixError`]; whatever was at `prefix` before is then still there.
 pub fn install(
-    prefix: &Path,
+    prefix: &Prefix,
     interpreter: &Interpreter,
     wheels: &[Installation<'_>],
-    existing: Existing,
     on_wheel: &(dyn Fn(&str) + Sync),
 ) -> Result<Installed, PrefixError> {
-    if existing == Existing::Keep && !is_vacant(prefix) {
-        return Err(PrefixError::Exists { prefix: prefix.into() });
+    let Prefix { path: prefix, existing, visible } = prefix;
+    if *existing == Existing::Keep && !is_vacant(prefix) {
+        return Err(PrefixError::Exists { prefix: prefix.clone() });
     }
     let parent = prefix.parent().unwrap_or(Path::new("/"));
     let write_failed = |path: &Path| {
@@ -105,10 +125,10 @@ pub fn install(
 
     let target = interpreter.target();
     let environment = Environment {
-        prefix: prefix.to_owned(),
+        prefix: prefix.clone(),
         python: interpreter.executable().to_owned(),
         version: target.python().clone(),
-        system_site_packages: true,
+        system_site_packages: *visible == Visible::System,
     };
     let mut sink = DirectorySink::new(&root).map_err(write_failed(&root))?;
     environment.emit(&mut sink).map_err(write_failed(&root))?;
@@ -139,7 +159,7 @@ pub fn install(
     })?;
     files += trees.iter().map(|tree| tree.entries().len()).sum::<usize>();
 
-    if existing == Existing::Replace && fs::symlink_metadata(prefix).is_ok() {
+    if *existing == Existing::Replace && fs::symlink_metadata(prefix).is_ok() {
         let old = staging.path().join("old");
         fs::rename(prefix, &old).map_err(write_failed(prefix))?;
     }
