@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use fs_err as fs;
 use pep440_rs::Version;
 
 use super::backend::{Backend, HookError};
-use super::builder::{BuildPhase, BuildRequest, Builder, Built, Provision, SourceNotes, blocking};
+use super::builder::{
+    BuildPhase, BuildRequest, Builder, Built, Manner, Provision, SourceNotes, blocking,
+};
 use super::cause::Cause;
 use super::environment::{BuildEnvironment, EnvWheel};
 use super::error::BuildError;
@@ -182,12 +185,16 @@ impl Attempt<'_> {
     async fn build(&mut self, key: Option<BuildKey>, wheels: &[EnvWheel]) -> Result<Built, Stop> {
         let environment = self.environment(wheels).await?;
         self.unpacked().await?;
-        (self.request.on_phase)(BuildPhase::Build);
         let begin = Instant::now();
+        let metadata = match self.request.manner {
+            Manner::Direct => None,
+            Manner::Prepared => self.prepare(&environment).await?,
+        };
+        (self.request.on_phase)(BuildPhase::Build);
         let start = self.log.heading("build_wheel");
         let backend = self.backend(&environment)?;
         let into = backend.scratch.join("wheel");
-        let given = match backend.build_wheel(&into).await {
+        let given = match backend.build_wheel(&into, metadata.as_deref()).await {
             Ok(given) => given,
             Err(hook) => return Err(self.failed(hook, start)),
         };
@@ -267,6 +274,7 @@ impl Attempt<'_> {
                 platform: builder.interpreter.target().platform().to_string(),
                 fingerprint: builder.fingerprint.digest(),
             }),
+            manner: self.request.manner,
             ..BuildKey::new(identity)
         }
     }
@@ -338,18 +346,22 @@ impl Attempt<'_> {
     async fn prepared_metadata(&mut self, wheels: &[EnvWheel]) -> Result<Option<String>, Stop> {
         let environment = self.environment(wheels).await?;
         self.unpacked().await?;
-        (self.request.on_phase)(BuildPhase::Metadata);
-        let start = self.log.heading("prepare_metadata_for_build_wheel");
-        let backend = self.backend(&environment)?;
-        let into = backend.scratch.join("metadata");
-        let name = match backend.prepare_metadata(&into).await {
-            Ok(Some(name)) => name,
-            Ok(None) => return Ok(None),
-            Err(hook) => return Err(self.failed(hook, start)),
-        };
-        let path = into.join(name).join("METADATA");
+        let Some(directory) = self.prepare(&environment).await? else { return Ok(None) };
+        let path = directory.join("METADATA");
         let bytes = fs::read(&path).map_err(|source| BuildError::Io { path, source })?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Has the backend write the wheel's `.dist-info` and says where; none when it cannot.
+    async fn prepare(&mut self, environment: &BuildEnvironment) -> Result<Option<PathBuf>, Stop> {
+        (self.request.on_phase)(BuildPhase::Metadata);
+        let start = self.log.heading("prepare_metadata_for_build_wheel");
+        let backend = self.backend(environment)?;
+        let into = backend.scratch.join("metadata");
+        match backend.prepare_metadata(&into).await {
+            Ok(name) => Ok(name.map(|name| into.join(name))),
+            Err(hook) => Err(self.failed(hook, start)),
+        }
     }
 
     async fn environment(&self, wheels: &[EnvWheel]) -> Result<BuildEnvironment, BuildError> {

@@ -53,10 +53,15 @@ impl Backend<'_> {
         given.map(|given| plain(given.value, hook)).transpose()
     }
 
-    /// Builds the wheel into `into` and gives its file name.
-    pub(super) async fn build_wheel(&self, into: &Path) -> Result<Given<String>, HookError> {
+    /// Builds the wheel into `into`, with the `.dist-info` that was prepared, if one was, and gives its
+    /// file name.
+    pub(super) async fn build_wheel(
+        &self,
+        into: &Path,
+        metadata: Option<&Path>,
+    ) -> Result<Given<String>, HookError> {
         let hook = "build_wheel";
-        let given = self.call::<String>(hook, json!([into, self.settings(), null])).await?;
+        let given = self.call::<String>(hook, json!([into, self.settings(), metadata])).await?;
         let given = given.ok_or(HookError::Missing { hook })?;
         Ok(Given { value: plain(given.value, hook)?, peak: given.peak })
     }

@@ -79,6 +79,16 @@ impl BuildSource {
     }
 }
 
+/// Which hooks make the wheel. They may disagree over stray files in a source tree's `.egg-info`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manner {
+    /// `build_wheel` alone, as `python -m build` calls it: one start of Python less.
+    Direct,
+    /// `prepare_metadata_for_build_wheel` first, as pip does when it installs a project.
+    Prepared,
+}
+
 /// What is wanted of one build.
 pub struct BuildRequest<'a> {
     /// The project.
@@ -87,6 +97,8 @@ pub struct BuildRequest<'a> {
     pub version: Option<&'a Version>,
     /// What it is built from.
     pub source: BuildSource,
+    /// Which hooks make it.
+    pub manner: Manner,
     /// What this package needs.
     pub rule: &'a PackageRule,
     /// How many processes it may use at once; at least 1.

@@ -7,6 +7,7 @@ use std::process::Command;
 use fs_err as fs;
 use serde::Serialize;
 
+use super::builder::Manner;
 use crate::store::layout::canonical_json;
 use crate::vocab::digest::{Digest, Hasher};
 
@@ -19,6 +20,8 @@ pub struct BuildKey {
     pub(super) recipe: u32,
     /// The source archive.
     pub source: Digest,
+    /// Which hooks make the wheel.
+    pub manner: Manner,
     /// The wheels of the environment: file name and digest.
     pub environment: BTreeMap<String, Digest>,
     /// The user's compilers and flags.
@@ -50,6 +53,7 @@ impl BuildKey {
         Self {
             recipe: RECIPE,
             source,
+            manner: Manner::Direct,
             environment: BTreeMap::new(),
             shaping: BTreeMap::new(),
             variables: BTreeMap::new(),

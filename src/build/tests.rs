@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tempfile::TempDir;
 
-use super::builder::{BuildPhase, BuildRequest, BuildSource, Builder, Built, Provision};
+use super::builder::{BuildPhase, BuildRequest, BuildSource, Builder, Built, Manner, Provision};
 use super::cause::Cause;
 use super::environment::EnvWheel;
 use super::error::{BuildError, BuildFailure, ProvisionError};
@@ -161,6 +161,7 @@ impl House {
             name: &name,
             version: Some(&version.parse().unwrap()),
             source,
+            manner: Manner::Direct,
             rule: &self.rule,
             jobs: 2,
             keep_failed: false,
@@ -345,6 +346,7 @@ async fn metadata_comes_the_cheapest_way() {
             name: &name,
             version: None,
             source: house.sdist(sdist),
+            manner: Manner::Direct,
             rule: &house.rule,
             jobs: 1,
             keep_failed: false,

@@ -17,7 +17,7 @@ use super::provision::SetProvision;
 use super::requirements::newest;
 use super::set_source::SetSource;
 use super::workshop::Workshop;
-use crate::build::builder::{BuildPhase, BuildSource};
+use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Manner};
 use crate::image::source::LocatedWheel;
 use crate::input::document::redact;
 use crate::input::project::ProjectSource;
@@ -115,7 +115,10 @@ async fn build(
     let provision = SetProvision::new(set, workshop.target().clone());
     let task = workshop.events.start(Activity::Build { release: project.to_string() });
     let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
-    let request = workshop.build_request(project, None, source, &on_phase);
+    let request = BuildRequest {
+        manner: Manner::Prepared,
+        ..workshop.build_request(project, None, source, &on_phase)
+    };
     match workshop.builder.build(&request, &provision).await {
         Ok(built) => {
             task.end(if built.reused { Ending::Reused } else { Ending::Done });

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use super::error::PipelineError;
 use super::events::{Activity, Ending, Events};
 use super::limits::Limits;
-use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Builder};
+use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Builder, Manner};
 use crate::build::interpreter::Interpreter;
 use crate::index::client::Client;
 use crate::index::format_control::FormatControl;
@@ -149,6 +149,7 @@ impl Workshop {
             name,
             version,
             source,
+            manner: Manner::Direct,
             rule: self.rules.get(name),
             jobs: self.limits.jobs,
             keep_failed: self.keep_failed,
