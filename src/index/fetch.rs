@@ -67,18 +67,19 @@ impl Indexes {
         self.fetch_remote(&remote, on_bytes).await
     }
 
-    /// Puts what is at `url` into the store, whatever it is; nothing tells its digest beforehand.
+    /// Puts what is at `url` into the store, whatever it is; `sha256` is what was promised of it.
     ///
     /// # Errors
     /// [`IndexError`]; nothing is kept then.
     pub async fn fetch_url(
         &self,
         url: &Url,
+        sha256: Option<Digest>,
         on_bytes: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Fetched, IndexError> {
         let url = self.client.strip(url);
         let name = url.path().rsplit('/').next().unwrap_or_default();
-        let remote = Remote { name, url: &url, sha256: None, size: None };
+        let remote = Remote { name, url: &url, sha256, size: None };
         self.fetch_remote(&remote, on_bytes).await
     }
 

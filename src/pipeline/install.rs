@@ -98,7 +98,7 @@ async fn locate(workshop: &Workshop, wheels: &Reference) -> Result<Location, Pip
     };
     let file = url.path().rsplit('/').next().unwrap_or_default().to_owned();
     let task = workshop.events.start(Activity::Fetch { file, size: None });
-    match workshop.indexes.fetch_url(url, &|total| task.reach(total)).await {
+    match workshop.indexes.fetch_url(url, None, &|total| task.reach(total)).await {
         Ok(fetched) => {
             task.end(Ending::Done);
             Ok(Location::Tar(workshop.store.path(&fetched.digest)))

@@ -12,15 +12,12 @@ use tokio::sync::OnceCell;
 
 use super::error::{ObtainError, PipelineError};
 use super::events::{Activity, Ending};
-use super::provision::IndexProvision;
+use super::provision::ProvisionMemo;
 use super::summary::How;
 use super::workshop::Workshop;
-use crate::build::builder::{BuildPhase, BuildSource};
 use crate::index::select::{Choice, Wanted};
 use crate::input::pins::{Equality, Pin, Pins};
-use crate::input::rules::PackageRule;
 use crate::store::set::Origin;
-use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::digest::Digest;
 use crate::vocab::dist_file::{DistFile, DistFilename};
 use crate::vocab::requirement::{PackageName, Requirement};
@@ -92,9 +89,16 @@ impl Lineage {
         names.push(name.clone());
         Self(names)
     }
+
+    /// Whether a build waits for another build's requirement.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        self.0.len() > 1
+    }
 }
 
-type Outcome = Result<Arc<Obtained>, Arc<ObtainError>>;
+/// What obtaining a wheel comes to; shared by all who asked for it.
+pub(super) type Outcome = Result<Arc<Obtained>, Arc<ObtainError>>;
 
 /// Obtains wheels: each release once a run, however many ask for it.
 pub struct Obtainer {
@@ -106,7 +110,7 @@ pub struct Obtainer {
     outcomes: Mutex<HashMap<Release, Arc<OnceCell<Outcome>>>>,
     /// Which build waits for which other projects, to find builds that wait for each other.
     waits: Mutex<BTreeMap<PackageName, BTreeSet<PackageName>>>,
-    pub(super) provisions: super::provision::ProvisionMemo,
+    pub(super) provisions: ProvisionMemo,
 }
 
 impl Obtainer {
@@ -123,7 +127,7 @@ impl Obtainer {
             build_constraints,
             outcomes: Mutex::default(),
             waits: Mutex::default(),
-            provisions: super::provision::ProvisionMemo::default(),
+            provisions: ProvisionMemo::default(),
         })
     }
 
@@ -214,7 +218,7 @@ impl Obtainer {
     }
 
     /// Fetches `file` into the store unless it is there.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         file: &DistFile,
         places: &tokio::sync::Semaphore,
@@ -245,98 +249,6 @@ impl Obtainer {
             }
         }
     }
-
-    async fn build_sdist(
-        self: &Arc<Self>,
-        release: &Release,
-        file: &DistFile,
-        lineage: &Lineage,
-    ) -> Result<Obtained, ObtainError> {
-        let workshop = &self.workshop;
-        let (source, size) = self.fetch_sdist(file).await?;
-        let lineage = lineage.with(&release.name);
-        let rule = workshop.rules.get(&release.name);
-        let _pass = match lineage.0.as_slice() {
-            [_] => Some(workshop.limits.builds.enter(weight(rule, size)).await),
-            // A build that another build waits for must not queue behind it.
-            _ => None,
-        };
-        // What it waited for the gate is not its own time.
-        let begun = Instant::now();
-        let provision = IndexProvision::new(Arc::clone(self), lineage);
-        let task = workshop.events.start(Activity::Build { release: release.to_string() });
-        let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
-        let request =
-            workshop.build_request(&release.name, Some(&release.version), source, &on_phase);
-        match workshop.builder.build(&request, &provision).await {
-            Ok(built) => {
-                task.end(if built.reused { Ending::Reused } else { Ending::Done });
-                Ok(Obtained {
-                    filename: built.filename,
-                    size: workshop.store.size(&built.digest).unwrap_or_default(),
-                    digest: built.digest,
-                    origin: Origin::Built { key: built.key.unwrap_or(built.log) },
-                    how: if built.reused { How::Reused } else { How::Built },
-                    seconds: begun.elapsed().as_secs_f64(),
-                })
-            }
-            Err(failure) => {
-                let error = ObtainError::from(failure);
-                task.end(Ending::Failed {
-                    cause: error.explain(),
-                    log: error.log().map(Into::into),
-                });
-                Err(error)
-            }
-        }
-    }
-
-    /// Fetches an sdist; its size in bytes comes with it.
-    async fn fetch_sdist(&self, file: &DistFile) -> Result<(BuildSource, u64), ObtainError> {
-        let DistFilename::Sdist(filename) = &file.filename else {
-            unreachable!("a chosen sdist has an sdist's name");
-        };
-        let (digest, size, _) = self.fetch(file, &self.workshop.limits.sources).await?;
-        let path = self.workshop.store.path(&digest);
-        Ok((BuildSource::Sdist { path, format: filename.format(), digest }, size))
-    }
-
-    /// The metadata that the wheel of an sdist would have, by its backend.
-    ///
-    /// # Errors
-    /// When the sdist cannot be fetched, or its backend fails.
-    pub async fn sdist_metadata(
-        self: &Arc<Self>,
-        release: &Release,
-        file: &DistFile,
-        lineage: &Lineage,
-    ) -> Result<CoreMetadata, ObtainError> {
-        let workshop = &self.workshop;
-        let (source, _) = self.fetch_sdist(file).await?;
-        let provision = IndexProvision::new(Arc::clone(self), lineage.with(&release.name));
-        let task = workshop.events.start(Activity::Metadata { release: release.to_string() });
-        let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
-        let request =
-            workshop.build_request(&release.name, Some(&release.version), source, &on_phase);
-        match workshop.builder.metadata(&request, &provision).await {
-            Ok(metadata) => {
-                task.end(Ending::Done);
-                Ok(metadata)
-            }
-            Err(failure) => {
-                let error = ObtainError::from(failure);
-                let log = error.log().map(Into::into);
-                task.end(Ending::Failed { cause: error.explain(), log });
-                Err(error)
-            }
-        }
-    }
-}
-
-/// How early a build should begin: its known duration in seconds, else a guess by the size of its
-/// source in bytes.
-fn weight(rule: &PackageRule, size: u64) -> u64 {
-    rule.expected_seconds.map_or_else(|| (size / 100_000).min(10), u64::from)
 }
 
 /// A build waits for a wheel as long as this lives.

@@ -1,27 +1,25 @@
 //! The wheel of a project itself: built from its source tree with what the set holds, or taken from
 //! the index.
 
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use pep440_rs::VersionSpecifier;
 use pep508_rs::{MarkerTree, VersionOrUrl};
-use tokio::process::Command;
 use url::Url;
 
-use super::error::{ObtainError, PipelineError};
+use super::checkout::{checkout, commit_source};
+use super::error::PipelineError;
 use super::events::{Activity, Ending};
 use super::obtain::{Lineage, Obtainer};
 use super::provision::SetProvision;
-use super::requirements::newest;
 use super::set_source::SetSource;
+use super::source_build::failed;
+use super::want::newest;
 use super::workshop::Workshop;
 use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Manner};
 use crate::image::source::LocatedWheel;
 use crate::input::document::redact;
 use crate::input::project::ProjectSource;
-use crate::vocab::digest::Digest;
 use crate::vocab::requirement::{PackageName, Requirement};
 use crate::vocab::sdist_filename::SdistFormat;
 use crate::wheel::direct_url::DirectUrl;
@@ -91,10 +89,7 @@ pub async fn project_wheel(
                 .prefix("checkout-")
                 .tempdir_in(workshop.store.tmp_dir())?;
             let commit = checkout(url, reference.as_deref(), tree.path()).await?;
-            let source = BuildSource::Tree {
-                path: tree.path().to_owned(),
-                identity: Some(Digest::of(format!("git {commit}").as_bytes())),
-            };
+            let source = commit_source(tree.path(), &commit);
             let built = build(workshop, project, source, set).await?;
             let direct_url = DirectUrl::Git {
                 url: redact(url).into_owned(),
@@ -128,11 +123,7 @@ async fn build(
                 sha256: Some(built.digest),
             })
         }
-        Err(failure) => {
-            let error = ObtainError::from(failure);
-            task.end(Ending::Failed { cause: error.explain(), log: error.log().map(Into::into) });
-            Err(Arc::new(error).into())
-        }
+        Err(failure) => Err(Arc::new(failed(task, failure)).into()),
     }
 }
 
@@ -140,7 +131,7 @@ async fn from_index(
     workshop: &Arc<Workshop>,
     requirement: &Requirement,
 ) -> Result<ProjectWheel, PipelineError> {
-    let release = newest(workshop, requirement).await.map_err(Arc::new)?;
+    let release = newest(workshop, requirement, &[]).await.map_err(Arc::new)?;
     let obtainer = Obtainer::new(Arc::clone(workshop), Arc::default(), Vec::new());
     let obtained = obtainer.obtain(release, Lineage::default()).await?;
     Ok(ProjectWheel {
@@ -150,56 +141,5 @@ async fn from_index(
             sha256: Some(obtained.digest),
         },
         direct_url: None,
-    })
-}
-
-/// Clones `url` into `tree`, with its whole history since pbr counts commits from the last tag, and
-/// checks `reference` out: a branch, a tag, a commit or a ref such as `refs/changes/67/418167/1`.
-/// Returns the commit.
-async fn checkout(
-    url: &str,
-    reference: Option<&str>,
-    tree: &Path,
-) -> Result<String, PipelineError> {
-    git(&["clone", "--quiet", "--no-checkout", "--", url, "."], tree).await?;
-    let wanted = reference.unwrap_or("HEAD");
-    let local = format!("{wanted}^{{commit}}");
-    let remote = format!("origin/{wanted}^{{commit}}");
-    let mut commit = None;
-    for candidate in [&remote, &local] {
-        if let Ok(found) = git(&["rev-parse", "--verify", "--quiet", candidate], tree).await {
-            commit = Some(found);
-            break;
-        }
-    }
-    let commit = match commit {
-        Some(commit) => commit,
-        None => {
-            git(&["fetch", "--quiet", "origin", wanted], tree).await?;
-            git(&["rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}"], tree).await?
-        }
-    };
-    git(&["checkout", "--quiet", "--detach", &commit], tree).await?;
-    Ok(commit)
-}
-
-/// Runs git in `tree` and returns what it printed.
-async fn git(arguments: &[&str], tree: &Path) -> Result<String, PipelineError> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(tree)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|source| PipelineError::NoGit { source })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(PipelineError::Git {
-        command: arguments.first().copied().unwrap_or_default().to_owned(),
-        said: said.trim().lines().last().unwrap_or("it said nothing").to_owned(),
     })
 }

@@ -93,6 +93,11 @@ impl Provision for IndexProvision {
         async move {
             let mut bounds = constraints.to_vec();
             bounds.extend_from_slice(&self.obtainer.build_constraints);
+            if self.lineage.is_nested() {
+                // What an outer build waits for must not wait for what that build provides.
+                let provided = self.provide_now(requirements.to_vec(), bounds).await;
+                return provided.map_err(ProvisionError::from);
+            }
             let texts = |list: &[Requirement]| {
                 let mut texts: Vec<String> = list.iter().map(ToString::to_string).collect();
                 texts.sort();

@@ -8,22 +8,22 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::complete;
-use super::error::{ObtainError, PipelineError};
+use super::error::PipelineError;
 use super::events::Stage;
-use super::obtain::{Lineage, Obtained, Obtainer, Release};
+use super::obtain::{Obtained, Obtainer};
 use super::summary::{FailureReport, OmissionReport, Summary, WheelReport};
+use super::want::Want;
 use super::workshop::Workshop;
 use super::write;
 use crate::image::reference::Reference;
-use crate::index::select::candidates;
 use crate::input::constraints::Constraints;
 use crate::input::document::Document;
 use crate::input::lint;
-use crate::input::pins::{Pin, Pins};
+use crate::input::pins::Pins;
 use crate::input::requirements::Requirements;
 use crate::store::names::Tag;
 use crate::store::set::{SetWheel, WheelSet};
-use crate::vocab::requirement::{PackageName, Requirement, allows, specifiers};
+use crate::vocab::requirement::{PackageName, Requirement};
 
 /// What the main job is to do.
 pub struct RequirementsJob {
@@ -77,10 +77,11 @@ pub async fn requirements(
     let obtainer =
         Obtainer::new(Arc::clone(&workshop), Arc::clone(&pins), job.build_constraints.clone());
 
-    let mut wanted: Vec<Want> = pins.iter().map(Want::Pin).collect();
+    let mut wanted: Vec<Want> =
+        pins.urls().iter().map(Want::Url).chain(pins.iter().map(Want::Pin)).collect();
     let extra = workshop.rules.extra().iter().map(|extra| &extra.requirement);
     for requirement in extra.chain(&job.packages) {
-        if pins.get(&requirement.name).is_none()
+        if wanted.iter().all(|want| *want.name() != requirement.name)
             && requirement.evaluate_markers(target.markers(), &[])
         {
             wanted.push(Want::Extra(requirement));
@@ -121,40 +122,6 @@ pub async fn requirements(
     })
 }
 
-/// Something a wheel is wanted of.
-enum Want<'a> {
-    Pin(&'a Pin),
-    Extra(&'a Requirement),
-    Release(&'a Release),
-}
-
-impl Want<'_> {
-    fn name(&self) -> &PackageName {
-        match self {
-            Self::Pin(pin) => &pin.name,
-            Self::Extra(requirement) => &requirement.name,
-            Self::Release(release) => &release.name,
-        }
-    }
-
-    fn failure(&self, error: &ObtainError) -> FailureReport {
-        let (version, place) = match self {
-            Self::Pin(pin) => {
-                (pin.written.clone(), Some(format!("{}:{}", pin.place.origin, pin.place.line)))
-            }
-            Self::Extra(requirement) => (specifiers(requirement).to_string(), None),
-            Self::Release(release) => (release.version.to_string(), None),
-        };
-        FailureReport {
-            name: self.name().to_string(),
-            version,
-            cause: error.explain(),
-            log: error.log().map(Into::into),
-            place,
-        }
-    }
-}
-
 /// What was obtained so far.
 #[derive(Default)]
 struct Harvest {
@@ -167,7 +134,7 @@ async fn obtain_all(obtainer: &Arc<Obtainer>, wanted: &[Want<'_>], harvest: &mut
     let mut running: FuturesUnordered<_> = wanted
         .iter()
         .enumerate()
-        .map(|(at, want)| async move { (at, obtain_one(obtainer, want).await) })
+        .map(|(at, want)| async move { (at, want.obtain(obtainer).await) })
         .collect();
     while let Some((at, outcome)) = running.next().await {
         let want = &wanted[at];
@@ -177,45 +144,6 @@ async fn obtain_all(obtainer: &Arc<Obtainer>, wanted: &[Want<'_>], harvest: &mut
             }
             Err(error) => harvest.failures.push(want.failure(&error)),
         }
-    }
-}
-
-async fn obtain_one(
-    obtainer: &Arc<Obtainer>,
-    want: &Want<'_>,
-) -> Result<Arc<Obtained>, Arc<ObtainError>> {
-    let release = match want {
-        Want::Pin(pin) => Release::pinned(pin),
-        Want::Release(release) => (*release).clone(),
-        Want::Extra(requirement) => {
-            newest(&obtainer.workshop, requirement).await.map_err(Arc::new)?
-        }
-    };
-    // A task of its own, so that the work of many wheels spreads over the processors.
-    let task = tokio::spawn(obtainer.obtain(release, Lineage::default()));
-    match task.await {
-        Ok(outcome) => outcome,
-        Err(error) => Err(Arc::new(PipelineError::Task(error).into())),
-    }
-}
-
-/// The newest release that `requirement` admits; a pre-release only when there is nothing else.
-pub(super) async fn newest(
-    workshop: &Workshop,
-    requirement: &Requirement,
-) -> Result<Release, ObtainError> {
-    let page = workshop.page(&requirement.name).await?;
-    let specifiers = specifiers(requirement);
-    let all = candidates(&page, workshop.target(), &workshop.formats);
-    let admitted = || all.iter().filter(|c| !c.yanked && allows(&specifiers, &c.version));
-    let chosen = admitted().find(|c| !c.version.any_prerelease()).or_else(|| admitted().next());
-    match chosen {
-        Some(candidate) => Ok(Release {
-            name: requirement.name.clone(),
-            version: candidate.version.clone(),
-            exact: None,
-        }),
-        None => Err(ObtainError::NoneAdmitted { requirement: requirement.clone() }),
     }
 }
 

@@ -1,0 +1,69 @@
+//! Checking a commit out of a git repository, by git itself.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::error::PipelineError;
+use crate::build::builder::BuildSource;
+use crate::vocab::digest::Digest;
+
+/// The tree at `path`, which holds `commit`: it is built once however often it is checked out.
+pub(super) fn commit_source(path: &Path, commit: &str) -> BuildSource {
+    BuildSource::Tree {
+        path: path.to_owned(),
+        identity: Some(Digest::of(format!("git {commit}").as_bytes())),
+    }
+}
+
+/// Clones `url` into `tree`, with its whole history since pbr counts commits from the last tag, and
+/// checks `reference` out: a branch, a tag, a commit or a ref such as `refs/changes/67/418167/1`.
+/// Returns the commit.
+pub(super) async fn checkout(
+    url: &str,
+    reference: Option<&str>,
+    tree: &Path,
+) -> Result<String, PipelineError> {
+    git(&["clone", "--quiet", "--no-checkout", "--", url, "."], tree).await?;
+    let wanted = reference.unwrap_or("HEAD");
+    let local = format!("{wanted}^{{commit}}");
+    let remote = format!("origin/{wanted}^{{commit}}");
+    let mut commit = None;
+    for candidate in [&remote, &local] {
+        if let Ok(found) = git(&["rev-parse", "--verify", "--quiet", candidate], tree).await {
+            commit = Some(found);
+            break;
+        }
+    }
+    let commit = match commit {
+        Some(commit) => commit,
+        None => {
+            git(&["fetch", "--quiet", "origin", wanted], tree).await?;
+            git(&["rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}"], tree).await?
+        }
+    };
+    git(&["checkout", "--quiet", "--detach", &commit], tree).await?;
+    Ok(commit)
+}
+
+/// Runs git in `tree` and returns what it printed.
+async fn git(arguments: &[&str], tree: &Path) -> Result<String, PipelineError> {
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(tree)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|source| PipelineError::NoGit { source })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(PipelineError::Git {
+        command: arguments.first().copied().unwrap_or_default().to_owned(),
+        said: said.trim().lines().last().unwrap_or("it said nothing").to_owned(),
+    })
+}

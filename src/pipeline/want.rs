@@ -1,0 +1,100 @@
+//! [`Want`]: something the main job wants a wheel of.
+
+use std::sync::Arc;
+
+use super::error::{ObtainError, PipelineError};
+use super::obtain::{Lineage, Obtained, Obtainer, Release};
+use super::summary::FailureReport;
+use super::workshop::Workshop;
+use crate::index::select::candidates;
+use crate::input::document::Place;
+use crate::input::pins::{Pin, UrlPin};
+use crate::store::set::Origin;
+use crate::vocab::requirement::{PackageName, Requirement, allows, specifiers};
+
+/// Something a wheel is wanted of.
+pub(super) enum Want<'a> {
+    /// The release that a pin names.
+    Pin(&'a Pin),
+    /// What is at the URL of a pin.
+    Url(&'a UrlPin),
+    /// The newest release that a requirement admits.
+    Extra(&'a Requirement),
+    /// This release.
+    Release(&'a Release),
+}
+
+impl Want<'_> {
+    pub(super) fn name(&self) -> &PackageName {
+        match self {
+            Self::Pin(pin) => &pin.name,
+            Self::Url(pin) => &pin.name,
+            Self::Extra(requirement) => &requirement.name,
+            Self::Release(release) => &release.name,
+        }
+    }
+
+    /// The failure as it is reported.
+    pub(super) fn failure(&self, error: &ObtainError) -> FailureReport {
+        let at = |place: &Place| Some(format!("{}:{}", place.origin, place.line));
+        let (version, place) = match self {
+            Self::Pin(pin) => (pin.written.clone(), at(&pin.place)),
+            Self::Url(pin) => (Origin::without_credentials(&pin.url).into(), at(&pin.place)),
+            Self::Extra(requirement) => (specifiers(requirement).to_string(), None),
+            Self::Release(release) => (release.version.to_string(), None),
+        };
+        FailureReport {
+            name: self.name().to_string(),
+            version,
+            cause: error.explain(),
+            log: error.log().map(Into::into),
+            place,
+        }
+    }
+
+    /// Obtains a wheel of it, as a task of its own, so that the work of many wheels spreads over the
+    /// processors.
+    pub(super) async fn obtain(
+        &self,
+        obtainer: &Arc<Obtainer>,
+    ) -> Result<Arc<Obtained>, Arc<ObtainError>> {
+        let work = match self {
+            Self::Pin(pin) => obtainer.obtain(Release::pinned(pin), Lineage::default()),
+            Self::Url(pin) => obtainer.obtain_url((*pin).clone()),
+            Self::Release(release) => obtainer.obtain((*release).clone(), Lineage::default()),
+            Self::Extra(requirement) => {
+                let bounds = obtainer.pins.bounds();
+                let newest = newest(&obtainer.workshop, requirement, bounds).await;
+                obtainer.obtain(newest.map_err(Arc::new)?, Lineage::default())
+            }
+        };
+        match tokio::spawn(work).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(Arc::new(PipelineError::Task(error).into())),
+        }
+    }
+}
+
+/// The newest release that `requirement` and the `bounds` on its project admit; a pre-release only
+/// when there is nothing else.
+pub(super) async fn newest(
+    workshop: &Workshop,
+    requirement: &Requirement,
+    bounds: &[Requirement],
+) -> Result<Release, ObtainError> {
+    let page = workshop.page(&requirement.name).await?;
+    let bounds = bounds.iter().filter(|bound| bound.name == requirement.name);
+    let limits: Vec<_> = bounds.chain([requirement]).map(specifiers).collect();
+    let all = candidates(&page, workshop.target(), &workshop.formats);
+    let admitted =
+        || all.iter().filter(|c| !c.yanked && limits.iter().all(|l| allows(l, &c.version)));
+    let chosen = admitted().find(|c| !c.version.any_prerelease()).or_else(|| admitted().next());
+    match chosen {
+        Some(candidate) => Ok(Release {
+            name: requirement.name.clone(),
+            version: candidate.version.clone(),
+            exact: None,
+        }),
+        None => Err(ObtainError::NoneAdmitted { requirement: requirement.clone() }),
+    }
+}
