@@ -29,11 +29,11 @@ pub(super) struct BuildArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Fetch or build a wheel for every pin, and write the set out.
-    ///
-    /// Run it again and it does only what is missing. When single wheels fail, all others are kept,
-    /// the failures are listed with their causes and logs, and the exit code is 3.
+    /// Fetch or build a wheel for every pin, and write the set out
     #[command(after_help = "\
+Run it again and it does only what is missing. When single wheels fail, all others are kept and
+written, the failures are listed with their causes and logs, and the exit code is 3.
+
 Examples:
   loci build requirements -o dir:wheels
   loci build requirements -c upper-constraints.txt --global-requirements global-requirements.txt \\
@@ -44,10 +44,10 @@ Examples:
 
 #[derive(Debug, Args)]
 struct RequirementsArgs {
-    /// Pins to obtain wheels for; may be given several times [default: loci's own set for ten services]
+    /// Pins to obtain wheels for, repeatable [default: loci's own set for ten services]
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
-    /// Ranges the pins should keep to; kept beside the wheels
+    /// Ranges the pins should keep to; written beside the wheels
     #[arg(long, value_name = "FILE|URL")]
     global_requirements: Option<String>,
     /// More projects to obtain wheels for, separated by spaces
@@ -59,10 +59,10 @@ struct RequirementsArgs {
         hide_default_value = true
     )]
     pip_packages: String,
-    /// Leave out what the wheels need although nothing pins it
+    /// Leave out what the wheels need and nothing pins
     #[arg(long)]
     no_deps: bool,
-    /// Where to write the set: dir:DIR, tar:FILE or oci:DIR[:TAG]; may be given several times
+    /// Where to write the set, repeatable: dir:DIR, tar:FILE or oci:DIR[:TAG]
     #[arg(short, long = "output", value_name = "DEST")]
     outputs: Vec<String>,
     /// What the set is called in the store

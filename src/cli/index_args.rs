@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use url::Url;
 
 use super::exit::CliError;
@@ -19,19 +20,19 @@ pub(super) struct IndexArgs {
     /// Base URL of the package index (PEP 503 or 691) [default: PyPI]
     #[arg(short, long, env = "PIP_INDEX_URL", value_name = "URL")]
     index_url: Option<String>,
-    /// A further index; may be given several times
+    /// A further index, repeatable
     #[arg(long, env = "PIP_EXTRA_INDEX_URL", value_name = "URL", value_delimiter = ' ')]
     extra_index_url: Vec<String>,
-    /// A directory, or a page, with links to wheels and sdists; may be given several times
+    /// A directory or page with wheels and sdists, repeatable
     #[arg(short, long, env = "PIP_FIND_LINKS", value_name = "DIR|URL", value_delimiter = ' ')]
     find_links: Vec<String>,
     /// Ask no index, only `--find-links`
-    #[arg(long, env = "PIP_NO_INDEX")]
+    #[arg(long, env = "PIP_NO_INDEX", value_parser = BoolishValueParser::new())]
     no_index: bool,
-    /// Accept this host's certificate, whatever it is; may be given several times
+    /// Accept this host's certificate, whatever it is, repeatable
     #[arg(long, env = "PIP_TRUSTED_HOST", value_name = "HOST", value_delimiter = ' ')]
     trusted_host: Vec<String>,
-    /// A PEM file of the certificate authorities to trust, beside the system's
+    /// Certificate authorities to trust beside the system's, as PEM
     #[arg(long, env = "PIP_CERT", value_name = "FILE")]
     cert: Option<PathBuf>,
     /// The proxy for every request [default: what `http_proxy`, `https_proxy` and `no_proxy` say]
@@ -47,12 +48,12 @@ pub(super) struct IndexArgs {
     #[arg(long)]
     refresh: bool,
     /// Use no network at all: only what is cached
-    #[arg(long, env = "LOCI_OFFLINE", conflicts_with = "refresh")]
+    #[arg(long, env = "LOCI_OFFLINE", value_parser = BoolishValueParser::new(), conflicts_with = "refresh")]
     offline: bool,
-    /// Build these projects from source: a name, or `:all:`; may be given several times
+    /// Build this project from source, or `:all:`, repeatable
     #[arg(long, env = "PIP_NO_BINARY", value_name = "NAME", value_delimiter = ',')]
     no_binary: Vec<String>,
-    /// Never build these projects from source: a name, or `:all:`; may be given several times
+    /// Never build this project from source, nor `:all:`, repeatable
     #[arg(long, env = "PIP_ONLY_BINARY", value_name = "NAME", value_delimiter = ',')]
     only_binary: Vec<String>,
 }

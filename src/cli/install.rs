@@ -1,10 +1,11 @@
 //! `loci install`: a service from a set of wheels, without a network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use url::Url;
 
 use super::exit::CliError;
 use super::index_args::IndexArgs;
@@ -22,6 +23,9 @@ use crate::vocab::requirement::ExtraName;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The project is the set's own wheel of it, or is built from its source; all that it needs, to run and
+to be built, comes from the set. The network is used only for a source, or a set, that is elsewhere.
+
 Examples:
   loci install keystone --wheels dir:wheels --prefix /var/lib/openstack
   loci install nova --wheels oci:requirements:master --prefix /tmp/nova --project-repo ./nova
@@ -31,17 +35,16 @@ pub(super) struct InstallArgs {
     /// The project to install
     #[arg(env = "PROJECT", value_name = "PROJECT")]
     project: String,
-    /// The set of wheels: dir:DIR, tar:FILE, an http(s) URL of a tarball, oci:DIR[:TAG] or store:[TAG]
+    /// The set of wheels: dir:DIR, tar:FILE, oci:DIR[:TAG], store:[TAG] or the URL of a tarball
     #[arg(long, env = "WHEELS", value_name = "SRC")]
     wheels: String,
     /// The directory to make the environment in
     #[arg(long, value_name = "DIR")]
     prefix: PathBuf,
-    /// The project's source: a directory, an archive, a git URL or `pypi` [default: the set's own
-    /// wheel of the project, else its repository]
+    /// The project's source: a directory, an archive, a git URL, or `pypi` for the index
     #[arg(long, env = "PROJECT_REPO", value_name = "PATH|URL|pypi")]
     project_repo: Option<String>,
-    /// The branch, tag, commit or ref to check out; with `pypi` the version
+    /// The branch, tag, commit or ref to check out; with `pypi`, the version
     #[arg(long, env = "PROJECT_REF", value_name = "REF")]
     project_ref: Option<String>,
     /// Extras of the project, separated by commas or spaces
@@ -62,13 +65,13 @@ pub(super) struct InstallArgs {
         hide_default_value = true
     )]
     pip_packages: String,
-    /// Pins to keep to where the set has several versions; may be given several times
+    /// Pins to keep to, instead of those the set brings, repeatable
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
-    /// Put the environment in the place of whatever is at the prefix
+    /// Replace whatever is at the prefix
     #[arg(long)]
     clear: bool,
-    /// Let the environment see the packages of the Python it is made for, such as python3-rbd
+    /// Let the environment see its Python's own packages, such as python3-rbd
     #[arg(long)]
     system_site_packages: bool,
     #[command(flatten)]
@@ -100,10 +103,7 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         existing: if args.clear { Existing::Replace } else { Existing::Keep },
         visible: if args.system_site_packages { Visible::System } else { Visible::Own },
     };
-    let source = match &args.project_repo {
-        Some(text) => Some(ProjectSource::parse(text, args.project_ref.as_deref())?),
-        None => None,
-    };
+    let source = source(args)?;
     let display = global.display();
     let outcome = block_on(async {
         let events = Events::to(display.reporter());
@@ -123,4 +123,31 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         output::print_json(&installed)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the project's source is: none to take its wheel from the set. A reference alone is one of the
+/// project's own repository.
+fn source(args: &InstallArgs) -> Result<Option<ProjectSource>, CliError> {
+    let reference = args.project_ref.as_deref();
+    let text = match (&args.project_repo, reference) {
+        (Some(text), _) => text,
+        (None, Some(_)) => &args.project,
+        (None, None) => return Ok(None),
+    };
+    let here = |path: &Path| {
+        std::path::absolute(path)
+            .map_err(|source| CliError::Output { to: path.display().to_string(), source })
+    };
+    // Paths are the user's, of the directory the command runs in; git runs in another, and what is
+    // installed says where it came from, by a URL (PEP 610).
+    Ok(Some(match ProjectSource::parse(text, reference)? {
+        ProjectSource::Directory(path) => ProjectSource::Directory(here(&path)?),
+        ProjectSource::Archive(path) => ProjectSource::Archive(here(&path)?),
+        ProjectSource::Git { url, reference } if !url.contains(':') => {
+            let path = here(Path::new(&url))?;
+            let url = Url::from_file_path(path).map_or(url, Into::into);
+            ProjectSource::Git { url, reference }
+        }
+        other => other,
+    }))
 }

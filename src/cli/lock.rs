@@ -21,16 +21,16 @@ use crate::vocab::requirement::Requirement;
 Examples:
   loci lock keystone -o pylock.keystone.toml
   loci lock keystone nova -c upper-constraints.txt --format constraints
-  loci lock 'keystone>=28' 'requests[socks]'")]
+  loci lock 'keystone>=28' 'requests[socks]' --format constraints")]
 pub(super) struct LockArgs {
     /// Projects, or requirements, to resolve together
     #[arg(required = true, value_name = "PROJECT")]
     projects: Vec<String>,
-    /// Pins to keep to, except for the projects themselves; may be given several times
+    /// Pins to keep to, except for the projects themselves, repeatable
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
-    /// What to write
-    #[arg(long, value_enum, default_value_t)]
+    /// What to write: pylock.toml (PEP 751), or constraints as pip reads them
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     format: Format,
     /// Where to write it; `-` is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
@@ -43,10 +43,8 @@ pub(super) struct LockArgs {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Format {
-    /// pylock.toml (PEP 751)
     #[default]
     Pylock,
-    /// A constraints file, as pip and LOCI read it
     Constraints,
 }
 

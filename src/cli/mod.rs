@@ -13,21 +13,34 @@ mod build;
 mod lock;
 mod install;
 mod store;
+mod help;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use exit::CliError;
 use run_args::GlobalArgs;
 
-/// Turn constraints into wheels, and wheels into services.
-///
-/// loci reads exact pins (upper-constraints.txt), fetches or builds every wheel once into a
-/// content-addressed store, writes the set out, and installs services from it without a network.
+/// Turn constraints into wheels, and wheels into services
 #[derive(Debug, Parser)]
-#[command(name = "loci", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(
+    name = "loci",
+    version,
+    after_help = "\
+loci reads exact pins (upper-constraints.txt), fetches or builds every wheel once into a
+content-addressed store, writes the set out, and installs services from it without a network.
+
+Examples:
+  loci build requirements -o dir:wheels
+  loci build requirements -c upper-constraints.txt -o oci:requirements:master -o tar:wheels.tar
+  loci install keystone --wheels dir:wheels --prefix /var/lib/openstack
+  loci lock keystone nova -c upper-constraints.txt --format constraints
+
+Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 some wheels failed, all others are kept;
+130 interrupted."
+)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -35,22 +48,15 @@ struct Cli {
     command: Command,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  loci build requirements -o dir:wheels
-  loci build requirements -c upper-constraints.txt -o oci:requirements:master -o tar:wheels.tar
-  loci install keystone --wheels dir:wheels --prefix /var/lib/openstack
-  loci lock keystone nova -c upper-constraints.txt --format constraints";
-
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build the requirements: constraints in, wheels out.
+    /// Build the requirements: constraints in, wheels out
     Build(build::BuildArgs),
-    /// Resolve projects and their dependencies, and write what was chosen.
+    /// Resolve projects and their dependencies, and write what was chosen
     Lock(lock::LockArgs),
-    /// Install a project and its dependencies from a set of wheels, without a network.
+    /// Install a project and its dependencies from a set of wheels
     Install(install::InstallArgs),
-    /// Look at the store, check it, or remove what nothing names.
+    /// Look at the store, check it, or remove what nothing names
     Store(store::StoreArgs),
 }
 
@@ -58,7 +64,8 @@ enum Command {
 ///
 /// Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 some wheels failed; 130 interrupted.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let matches = help::finish(Cli::command()).try_get_matches_from(args);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results and go to standard output; a broken pipe there is no fault.
@@ -82,7 +89,6 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
+        help::finish(Cli::command()).debug_assert();
     }
 }

@@ -13,12 +13,20 @@ use crate::store::Store;
 
 /// Options of every verb.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
 pub(super) struct GlobalArgs {
-    /// Keep wheels, builds and caches in this directory [default: the user's cache directory]
+    /// Keep wheels, builds and caches in this directory [default: ~/.cache/loci]
     #[arg(long, env = "LOCI_STORE", value_name = "DIR", global = true)]
     store: Option<PathBuf>,
-    /// How to show progress on standard error
-    #[arg(long, env = "LOCI_PROGRESS", value_enum, default_value_t, global = true)]
+    /// How to show progress on standard error: auto is bars on a terminal, lines elsewhere
+    #[arg(
+        long,
+        env = "LOCI_PROGRESS",
+        value_name = "HOW",
+        value_enum,
+        default_value_t,
+        global = true
+    )]
     progress: ProgressArg,
     /// Say nothing but errors and results
     #[arg(short, long, global = true)]
@@ -26,21 +34,17 @@ pub(super) struct GlobalArgs {
     /// Say more of what happens inside; twice for the finest detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Print results as JSON
+    /// Print results as JSON on standard output
     #[arg(long, global = true)]
     pub(super) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum ProgressArg {
-    /// Bars on a terminal, lines elsewhere
     #[default]
     Auto,
-    /// Live bars
     Bars,
-    /// Plain lines
     Lines,
-    /// Nothing
     None,
 }
 

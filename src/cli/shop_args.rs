@@ -30,7 +30,7 @@ pub(super) struct ShopArgs {
     /// The Python that wheels are for: a path or a name on PATH
     #[arg(long, env = "LOCI_PYTHON", value_name = "PATH", default_value = "python3")]
     python: PathBuf,
-    /// What build requirements must keep to; may be given several times
+    /// What build requirements must keep to, repeatable
     #[arg(
         long = "build-constraint",
         alias = "build-constraints",
@@ -39,13 +39,13 @@ pub(super) struct ShopArgs {
         value_delimiter = ' '
     )]
     build_constraint: Vec<String>,
-    /// How many processors builds may use [default: all]
+    /// Processors that builds may use [default: all]
     #[arg(short, long, env = "LOCI_JOBS", value_name = "N")]
     jobs: Option<u32>,
-    /// How many minutes a single build may take
+    /// How long a single build may take
     #[arg(long, value_name = "MINUTES", default_value_t = 120)]
     build_timeout: u64,
-    /// Keep the source tree of a build that fails, and say where it is
+    /// Keep the source tree of a failed build, and say where it is
     #[arg(long)]
     keep_failed: bool,
 }

@@ -22,11 +22,11 @@ pub(super) struct StoreArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List the sets in the store.
+    /// List the sets in the store
     Ls,
-    /// Read every blob and compare it with its digest; damaged ones are set aside.
+    /// Read every blob and compare it with its digest; damaged ones are set aside
     Verify,
-    /// Remove the blobs that no set names, and what is left of broken runs.
+    /// Remove the blobs that no set names, and what is left of broken runs
     Gc {
         /// Only say what would be removed
         #[arg(long)]

@@ -7,6 +7,7 @@
 mod support;
 
 mod imports;
+mod command_line;
 mod source;
 
 use std::path::Path;
