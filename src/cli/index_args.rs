@@ -32,7 +32,7 @@ pub(super) struct IndexArgs {
     /// Accept this host's certificate, whatever it is, repeatable
     #[arg(long, env = "PIP_TRUSTED_HOST", value_name = "HOST", value_delimiter = ' ')]
     trusted_host: Vec<String>,
-    /// Certificate authorities to trust beside the system's, as PEM
+    /// Certificate authorities to trust instead of the system's, as PEM
     #[arg(long, env = "PIP_CERT", value_name = "FILE")]
     cert: Option<PathBuf>,
     /// The proxy for every request [default: what `http_proxy`, `https_proxy` and `no_proxy` say]
@@ -67,6 +67,7 @@ impl IndexArgs {
             ca_bundle: self.cert.clone(),
             trusted_hosts: self.trusted_host.clone(),
             proxy: self.proxy.clone(),
+            netrc: netrc(),
             ..ClientSettings::default()
         }
     }
@@ -121,4 +122,10 @@ impl IndexArgs {
 
 fn parse_url(option: &'static str, text: &str) -> Result<Url, CliError> {
     Url::parse(text).map_err(|source| CliError::Url { option, text: text.into(), source })
+}
+
+/// The file of logins, as curl and git find it: NETRC, else `.netrc` at home. It need not exist.
+fn netrc() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("NETRC").or_else(|| Some(set("HOME")?.join(".netrc")))
 }
