@@ -60,6 +60,9 @@ impl GlobalArgs {
                     .ok_or(CliError::NoStore)?
             }
         };
+        // Builds run in directories of their own, from where a relative path leads elsewhere.
+        let root = std::path::absolute(&root)
+            .map_err(|source| CliError::Output { to: root.display().to_string(), source })?;
         Ok(Store::open(&root)?)
     }
 
