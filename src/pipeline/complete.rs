@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use pep440_rs::Version;
+
 use super::blocking;
 use super::error::PipelineError;
 use super::index_source::IndexSource;
 use super::obtain::{Lineage, Obtained, Obtainer, Release};
-use super::set_source::SetSource;
-use crate::image::source::LocatedWheel;
 use crate::resolve::problem::{PinForce, Prereleases, Problem};
 use crate::resolve::resolution::resolve;
+use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::requirement::{ExtraName, PackageName, Requirement};
-use crate::wheel::file::WheelFile;
 
 /// What is to be obtained to make a set complete.
 #[derive(Debug, Default)]
@@ -49,21 +49,16 @@ async fn find(
     wheels: &BTreeMap<PackageName, Arc<Obtained>>,
 ) -> Result<Missing, PipelineError> {
     let workshop = Arc::clone(&obtainer.workshop);
-    let located = wheels
-        .values()
-        .map(|wheel| {
-            Ok(LocatedWheel {
-                filename: wheel.filename.clone(),
-                file: WheelFile::open(&workshop.store.path(&wheel.digest))?,
-                sha256: None,
-            })
+    let known: BTreeMap<PackageName, (Version, Arc<CoreMetadata>)> = wheels
+        .iter()
+        .map(|(name, wheel)| {
+            (name.clone(), (wheel.filename.version().clone(), Arc::clone(&wheel.metadata)))
         })
-        .collect::<Result<Vec<_>, PipelineError>>()?;
+        .collect();
     let source = IndexSource::new(Arc::clone(obtainer), Lineage::default());
     let obtainer = Arc::clone(obtainer);
     blocking(move || {
         let target = workshop.target();
-        let known = SetSource::new(located, target).newest()?;
         let mut wanted: BTreeMap<PackageName, Vec<(PackageName, Requirement)>> = BTreeMap::new();
         for (name, (_, metadata)) in &known {
             for requirement in &metadata.requires_dist {

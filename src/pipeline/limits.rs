@@ -18,6 +18,8 @@ pub struct Limits {
     pub fetches: Semaphore,
     /// Source distributions being fetched: few and small, and builds wait for them.
     pub sources: Semaphore,
+    /// Wheels in the store whose metadata is being read.
+    pub archives: Semaphore,
     /// Builds.
     pub builds: Arc<Gate>,
     /// Processors a single build may use.
@@ -36,6 +38,7 @@ impl Limits {
             pages: Semaphore::new(48),
             fetches: Semaphore::new(16),
             sources: Semaphore::new(16),
+            archives: Semaphore::new(2 * jobs as usize),
             builds: Gate::new(jobs as usize + 1),
             jobs,
         }

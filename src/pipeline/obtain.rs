@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use pep440_rs::Version;
 use tokio::sync::OnceCell;
 
+use super::blocking;
 use super::error::{ObtainError, PipelineError};
 use super::events::{Activity, Ending};
 use super::provision::ProvisionMemo;
@@ -18,10 +19,13 @@ use super::workshop::Workshop;
 use crate::index::select::{Choice, Wanted};
 use crate::input::pins::{Equality, Pin, Pins};
 use crate::store::set::Origin;
+use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::digest::Digest;
 use crate::vocab::dist_file::{DistFile, DistFilename};
 use crate::vocab::requirement::{PackageName, Requirement};
 use crate::vocab::wheel_filename::WheelFilename;
+use crate::wheel::archive::WheelArchive;
+use crate::wheel::file::WheelFile;
 
 /// A release of a project: its name and exactly one version.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,6 +79,8 @@ pub struct Obtained {
     pub how: How,
     /// How long that took, in seconds.
     pub seconds: f64,
+    /// What it says of itself.
+    pub metadata: Arc<CoreMetadata>,
 }
 
 /// The projects whose builds wait for the wheel that is asked for, outermost first.
@@ -214,7 +220,25 @@ impl Obtainer {
             origin: Origin::fetched(&file.url),
             how,
             seconds: begun.elapsed().as_secs_f64(),
+            metadata: self.read(filename, digest).await?,
         })
+    }
+
+    /// Reads the metadata of a wheel in the store. A wheel that cannot be used fails here, by itself,
+    /// and not together with the set it would be in.
+    pub(super) async fn read(
+        &self,
+        filename: &WheelFilename,
+        digest: Digest,
+    ) -> Result<Arc<CoreMetadata>, ObtainError> {
+        let _permit =
+            self.workshop.limits.archives.acquire().await.expect("the semaphore is never closed");
+        let path = self.workshop.store.path(&digest);
+        let filename = filename.clone();
+        let metadata = blocking(move || {
+            Ok(WheelArchive::open(WheelFile::open(&path)?, &filename)?.metadata()?)
+        });
+        Ok(Arc::new(metadata.await?))
     }
 
     /// Fetches `file` into the store unless it is there.

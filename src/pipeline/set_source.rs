@@ -62,22 +62,6 @@ impl SetSource {
         changed
     }
 
-    /// The newest release of every project, with its metadata.
-    ///
-    /// # Errors
-    /// When a wheel cannot be read.
-    pub fn newest(
-        &self,
-    ) -> Result<BTreeMap<PackageName, (Version, Arc<CoreMetadata>)>, PipelineError> {
-        self.releases
-            .iter()
-            .filter_map(|(name, versions)| Some((name, versions.last_key_value()?)))
-            .map(|(name, (version, member))| {
-                Ok((name.clone(), (version.clone(), member.metadata()?)))
-            })
-            .collect()
-    }
-
     /// The wheel of a release.
     ///
     /// # Errors

@@ -62,6 +62,7 @@ impl Obtainer {
             Ok(built) => {
                 task.end(if built.reused { Ending::Reused } else { Ending::Done });
                 Ok(Obtained {
+                    metadata: self.read(&built.filename, built.digest).await?,
                     filename: built.filename,
                     size: workshop.store.size(&built.digest).unwrap_or_default(),
                     digest: built.digest,

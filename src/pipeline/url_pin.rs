@@ -37,6 +37,7 @@ impl Obtainer {
         let fetched = self.fetch_promised(pin, file).await?;
         if let Ok(filename) = file.parse::<WheelFilename>() {
             return Ok(Obtained {
+                metadata: self.read(&filename, fetched.digest).await?,
                 filename,
                 digest: fetched.digest,
                 size: fetched.size,
