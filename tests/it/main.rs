@@ -6,9 +6,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod imports;
 mod command_line;
+mod install;
+mod killed;
+mod lock;
+mod requirements;
 mod source;
+mod together;
+mod world;
 
 use std::path::Path;
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -18,7 +19,24 @@ use super::wheel::WheelMaker;
 pub struct IndexServer {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    valve: Arc<Valve>,
     stop: Arc<AtomicBool>,
+}
+
+/// Lets requests through to their answers, or holds them.
+#[derive(Default)]
+struct Valve {
+    flow: Mutex<Flow>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Flow {
+    /// So many more are let through; all, when there is no number.
+    left: Option<usize>,
+    held: usize,
+    /// Rises when those that are held are let go.
+    round: usize,
 }
 
 /// One file of a project, and what the page tells of it.
@@ -88,19 +106,22 @@ impl IndexServer {
         let address = listener.local_addr().unwrap();
         let state = Arc::<Mutex<State>>::default();
         let stop = Arc::<AtomicBool>::default();
+        let valve = Arc::<Valve>::default();
         let (shared, stopped) = (Arc::clone(&state), Arc::clone(&stop));
+        let shared_valve = Arc::clone(&valve);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
                 let (Ok(stream), state) = (stream, Arc::clone(&shared)) else { continue };
+                let valve = Arc::clone(&shared_valve);
                 std::thread::spawn(move || {
-                    let _ = converse(stream, &state);
+                    let _ = converse(stream, &state, &valve);
                 });
             }
         });
-        Self { address, state, stop }
+        Self { address, state, valve, stop }
     }
 
     /// Pages in HTML (PEP 503).
@@ -169,6 +190,30 @@ impl IndexServer {
         self
     }
 
+    /// Answers so many more requests; those after them wait for [`IndexServer::let_go`].
+    pub fn hold_after(&self, requests: usize) {
+        self.valve.flow.lock().unwrap().left = Some(requests);
+    }
+
+    /// Waits until a request is held, or the client is `gone` without having made so many.
+    pub fn wait_until_held(&self, mut gone: impl FnMut() -> bool) {
+        let mut flow = self.valve.flow.lock().unwrap();
+        while flow.held == 0 && !gone() {
+            let look_again = Duration::from_millis(20);
+            flow = self.valve.changed.wait_timeout(flow, look_again).unwrap().0;
+        }
+    }
+
+    /// Ends the connections of the requests that are held, which count as never made; answers all
+    /// that come from now on.
+    pub fn let_go(&self) {
+        let mut flow = self.valve.flow.lock().unwrap();
+        flow.left = None;
+        flow.held = 0;
+        flow.round += 1;
+        self.valve.changed.notify_all();
+    }
+
     /// The address of the index, for `--index-url`.
     pub fn url(&self) -> String {
         format!("http://{}/simple/", self.address)
@@ -194,8 +239,29 @@ impl IndexServer {
     }
 }
 
+impl Valve {
+    /// Whether the request may be answered; waits while it may not be known.
+    fn admits(&self) -> bool {
+        let mut flow = self.flow.lock().unwrap();
+        match &mut flow.left {
+            None => return true,
+            Some(0) => {}
+            Some(left) => {
+                *left -= 1;
+                return true;
+            }
+        }
+        flow.held += 1;
+        self.changed.notify_all();
+        let round = flow.round;
+        drop(self.changed.wait_while(flow, |flow| flow.round == round));
+        false
+    }
+}
+
 impl Drop for IndexServer {
     fn drop(&mut self) {
+        self.let_go();
         self.stop.store(true, Ordering::Relaxed);
         // One more connection wakes the thread that accepts them.
         let _ = TcpStream::connect(self.address);
@@ -228,7 +294,7 @@ impl Answer {
     }
 }
 
-fn converse(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn converse(stream: TcpStream, state: &Mutex<State>, valve: &Valve) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     loop {
@@ -249,6 +315,9 @@ fn converse(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             }
         }
         let request = Request { path, headers };
+        if !valve.admits() {
+            return stream.shutdown(Shutdown::Both);
+        }
         let Some(answer) = state.lock().unwrap().answer(&request) else {
             return stream.shutdown(Shutdown::Both);
         };

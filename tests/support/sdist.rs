@@ -70,6 +70,14 @@ impl SdistMaker {
         self
     }
 
+    /// More lines for the backend, which may replace its functions: `build_wheel` and so on.
+    pub fn backend(self, lines: &str) -> Self {
+        let path = "backend.py";
+        let (_, text) = self.files.iter().find(|(existing, _)| existing == path).unwrap();
+        let text = [text.as_slice(), b"\n", lines.as_bytes(), b"\n"].concat();
+        self.file(path, text)
+    }
+
     /// An entry of `build-system.requires`.
     pub fn build_requires(mut self, requirement: &str) -> Self {
         self.requires.push(requirement.into());
