@@ -108,7 +108,14 @@ pub async fn requirements(
             .as_ref()
             .map_or_else(String::new, |document| document.text().to_owned()),
     });
-    let written = write::write(&workshop, &set, &job.tag, &job.destinations, job.epoch).await?;
+    let written = if set.wheels.is_empty() && !harvest.failures.is_empty() {
+        let warning = "nothing was obtained: what was written before is left as it is";
+        workshop.events.warn(warning.to_owned());
+        warnings.push(warning.to_owned());
+        Vec::new()
+    } else {
+        write::write(&workshop, &set, &job.tag, &job.destinations, job.epoch).await?
+    };
     let mut failures = harvest.failures;
     failures.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Summary {

@@ -23,7 +23,9 @@ pub async fn write(
     destinations: &[Reference],
     epoch: u64,
 ) -> Result<Vec<String>, PipelineError> {
-    workshop.events.stage(Stage::Write, Some(destinations.len()));
+    if !destinations.is_empty() {
+        workshop.events.stage(Stage::Write, Some(destinations.len()));
+    }
     let mut written = Vec::new();
     {
         let (workshop, set, tag) = (Arc::clone(workshop), Arc::clone(set), tag.clone());
