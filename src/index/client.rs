@@ -308,10 +308,10 @@ impl Retries {
     }
 }
 
-/// Whether another try may help; the address is taken out of the error, for it may hold a login.
+/// Whether another try may help.
 fn network(url: &Url, error: reqwest::Error) -> Failure {
     let is_hopeless = error.is_builder() || error.is_redirect() || is_tls(&error);
-    let error = IndexError::Network { url: Shown::new(url), source: error.without_url() };
+    let error = IndexError::Network { url: Shown::new(url), source: error.into() };
     if is_hopeless { Failure::Final(error) } else { Failure::Again(error, None) }
 }
 

@@ -1,5 +1,6 @@
 //! [`IndexError`]: what goes wrong between here and an index. No message shows a password.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ pub enum IndexError {
         url: Shown,
         /// Why.
         #[source]
-        source: reqwest::Error,
+        source: NetworkFault,
     },
     /// An answer came, but not the wanted one.
     #[error("`{url}` answers {status}")]
@@ -191,6 +192,38 @@ pub enum IndexError {
         source: io::Error,
     },
 }
+
+/// Why no answer came. It displays as the innermost of its causes: the layers of an HTTP client say
+/// no more than that each of them failed.
+#[derive(Debug)]
+pub struct NetworkFault(reqwest::Error);
+
+impl NetworkFault {
+    /// Whether there was not even a connection.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        self.0.is_connect()
+    }
+}
+
+impl From<reqwest::Error> for NetworkFault {
+    /// The address is taken out, for it may hold a login.
+    fn from(error: reqwest::Error) -> Self {
+        Self(error.without_url())
+    }
+}
+
+impl fmt::Display for NetworkFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut innermost: &dyn Error = &self.0;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        fmt::Display::fmt(innermost, f)
+    }
+}
+
+impl Error for NetworkFault {}
 
 /// Why a JSON page cannot be read.
 #[derive(Debug, thiserror::Error)]

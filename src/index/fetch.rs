@@ -240,7 +240,7 @@ async fn receive(
             Ok(None) => return Ok(Body::Whole),
             Err(error) => {
                 let url = Shown::new(file.url);
-                return Ok(Body::Broken(IndexError::Network { url, source: error.without_url() }));
+                return Ok(Body::Broken(IndexError::Network { url, source: error.into() }));
             }
         };
         writer

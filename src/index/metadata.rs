@@ -222,7 +222,7 @@ impl Indexes {
                 Ok(bytes) => return Ok(Some(Part { bytes: bytes.into(), start, whole })),
                 Err(source) => {
                     let url = Shown::new(url);
-                    let error = IndexError::Network { url, source: source.without_url() };
+                    let error = IndexError::Network { url, source: source.into() };
                     retries.again(error, None).await?;
                 }
             }
