@@ -10,6 +10,7 @@ use crate::image::reference::ReferenceError;
 use crate::index::error::IndexError;
 use crate::input::error::InputError;
 use crate::pipeline::error::PipelineError;
+use crate::report::words;
 use crate::store::error::StoreError;
 
 /// Everything was done but some wheels, which are listed.
@@ -68,7 +69,8 @@ impl CliError {
             Self::Input(_) | Self::Url { .. } | Self::Value { .. } | Self::NoStore => WRONG_INPUT,
             Self::Interpreter(_) => WRONG_INPUT,
             Self::Pipeline(PipelineError::Input(_) | PipelineError::Location { .. }) => WRONG_INPUT,
-            Self::Reference(_) => WRONG_INPUT,
+            // Settings of indexes: what an index itself does wrong is a job's error.
+            Self::Reference(_) | Self::Index(_) => WRONG_INPUT,
             Self::Interrupted => INTERRUPTED,
             _ => FAILED,
         }
@@ -82,10 +84,16 @@ impl CliError {
         while let Some(error) = source {
             let cause = error.to_string();
             if !said.contains(&cause) {
-                text.push_str(&format!("  because: {cause}\n"));
+                let lines = words::indented(&cause, "    ");
+                text.push_str(&format!("  because: {}", lines.trim_start()));
                 said = cause;
             }
             source = error.source();
+        }
+        if let Self::Pipeline(error) = self
+            && let Some(log) = error.log()
+        {
+            text.push_str(&format!("  log: {}\n", log.display()));
         }
         if let Some(hint) = hints::hint(self) {
             text.push_str(&format!("  hint: {hint}\n"));
@@ -94,4 +102,9 @@ impl CliError {
         let _ = io::stderr().lock().write_all(text.as_bytes());
         ExitCode::from(self.code())
     }
+}
+
+/// What `error` says of `text` without naming it again.
+pub(super) fn bare(text: &str, error: &str) -> String {
+    error.strip_prefix(&format!("`{text}` ")).unwrap_or(error).to_owned()
 }

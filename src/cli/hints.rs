@@ -2,6 +2,7 @@
 
 use super::exit::CliError;
 use crate::pipeline::error::PipelineError;
+use crate::resolve::resolution::ResolveError;
 use crate::service::prefix::PrefixError;
 use crate::store::error::StoreError;
 
@@ -24,7 +25,12 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         CliError::Pipeline(PipelineError::NoGit { .. }) => {
             "install git, or give a directory or an archive with `--project-repo`"
         }
-        CliError::Pipeline(PipelineError::Unfit { .. }) => {
+        CliError::Pipeline(PipelineError::Resolve(error))
+            if matches!(
+                error.as_ref(),
+                ResolveError::Versions { source: PipelineError::Unfit { .. }, .. }
+            ) =>
+        {
             "name the Python that the set was made for with `--python`"
         }
         _ => return None,

@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use super::error::PipelineError;
 use crate::build::builder::BuildSource;
+use crate::input::document::redact;
 use crate::vocab::digest::Digest;
 
 /// The tree at `path`, which holds `commit`: it is built once however often it is checked out.
@@ -25,7 +26,10 @@ pub(super) async fn checkout(
     reference: Option<&str>,
     tree: &Path,
 ) -> Result<String, PipelineError> {
-    git(&["clone", "--quiet", "--no-checkout", "--", url, "."], tree).await?;
+    // git runs in the new tree, from where a relative path leads elsewhere.
+    let local = std::path::absolute(url).ok().filter(|path| path.exists());
+    let from = local.as_deref().and_then(Path::to_str).unwrap_or(url);
+    git(&["clone", "--quiet", "--no-checkout", "--", from, "."], tree).await?;
     let wanted = reference.unwrap_or("HEAD");
     let local = format!("{wanted}^{{commit}}");
     let remote = format!("origin/{wanted}^{{commit}}");
@@ -62,8 +66,11 @@ async fn git(arguments: &[&str], tree: &Path) -> Result<String, PipelineError> {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
+    // The reason stands in the line that says so; what follows it is advice.
+    let fatal = said.lines().find_map(|line| line.strip_prefix("fatal: "));
+    let said = fatal.or_else(|| said.trim().lines().last()).unwrap_or("it said nothing");
     Err(PipelineError::Git {
         command: arguments.first().copied().unwrap_or_default().to_owned(),
-        said: said.trim().lines().last().unwrap_or("it said nothing").to_owned(),
+        said: redact(said).into_owned(),
     })
 }

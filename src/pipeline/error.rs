@@ -47,6 +47,24 @@ pub enum PipelineError {
     /// A single wheel cannot be had, and the job needs it.
     #[error(transparent)]
     Obtain(#[from] Arc<ObtainError>),
+    /// The project itself cannot be built.
+    #[error("`{project}` cannot be had from `{place}`")]
+    Project {
+        /// The project.
+        project: PackageName,
+        /// Where its source is, without credentials.
+        place: String,
+        /// Why.
+        source: Arc<ObtainError>,
+    },
+    /// A set that was fetched cannot be read.
+    #[error("`{url}` is not a set of wheels")]
+    Fetched {
+        /// Where it came from.
+        url: String,
+        /// Why.
+        source: ImageError,
+    },
     /// A wheel's file cannot be read.
     #[error("cannot read a wheel")]
     Read(#[from] io::Error),
@@ -101,7 +119,7 @@ pub enum PipelineError {
     Git {
         /// Its subcommand.
         command: String,
-        /// The last line it printed.
+        /// What it said of it.
         said: String,
     },
     /// A task of the runtime ended by itself: a fault of loci.
@@ -154,6 +172,15 @@ impl PipelineError {
     #[must_use]
     pub fn explain(&self) -> String {
         explain(self)
+    }
+
+    /// The log of the build that failed, when one did.
+    #[must_use]
+    pub fn log(&self) -> Option<&Path> {
+        match self {
+            Self::Obtain(error) | Self::Project { source: error, .. } => error.log(),
+            _ => None,
+        }
     }
 }
 

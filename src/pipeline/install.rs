@@ -68,11 +68,19 @@ pub async fn install_service(
     job: InstallJob,
 ) -> Result<InstallSummary, PipelineError> {
     let begun = Instant::now();
+    job.prefix.check()?;
     workshop.events.stage(Stage::Resolve, None);
     let opened = {
         let location = locate(&workshop, &job.wheels).await?;
-        let workshop = Arc::clone(&workshop);
-        blocking(move || Ok(Source::open(&location, &workshop.store)?)).await?
+        let (workshop, wheels) = (Arc::clone(&workshop), job.wheels.clone());
+        blocking(move || {
+            Source::open(&location, &workshop.store).map_err(|source| match wheels {
+                // The path of what was fetched tells people nothing.
+                Reference::Url(_) => PipelineError::Fetched { url: wheels.to_string(), source },
+                _ => source.into(),
+            })
+        })
+        .await?
     };
     let pins = pins(&job, opened.constraints, &workshop)?;
     let set = Arc::new(SetSource::new(opened.wheels, workshop.target()));

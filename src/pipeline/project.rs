@@ -43,6 +43,23 @@ pub async fn project_wheel(
     source: &ProjectSource,
     set: Arc<SetSource>,
 ) -> Result<ProjectWheel, PipelineError> {
+    let made = make(workshop, project, source, set).await;
+    made.map_err(|error| match error {
+        PipelineError::Obtain(error) => PipelineError::Project {
+            project: project.clone(),
+            place: source.to_string(),
+            source: error,
+        },
+        other => other,
+    })
+}
+
+async fn make(
+    workshop: &Arc<Workshop>,
+    project: &PackageName,
+    source: &ProjectSource,
+    set: Arc<SetSource>,
+) -> Result<ProjectWheel, PipelineError> {
     match source {
         ProjectSource::Index { version } => {
             let version = version.clone().map(VersionSpecifier::equals_version);
@@ -63,6 +80,7 @@ pub async fn project_wheel(
                 set,
             )
             .await?;
+            let tree = std::path::absolute(tree)?;
             let url = Url::from_directory_path(tree).ok();
             // pip names a directory without the slash at its end.
             let url = url.map(|url| url.as_str().trim_end_matches('/').to_owned());
@@ -79,7 +97,7 @@ pub async fn project_wheel(
             let path = workshop.store.path(&digest);
             let source = BuildSource::Sdist { path, format, digest };
             let built = build(workshop, project, source, set).await?;
-            let url = Url::from_file_path(archive).ok();
+            let url = Url::from_file_path(std::path::absolute(archive)?).ok();
             let direct_url =
                 url.map(|url| DirectUrl::Archive { url: url.into(), digest: Some(digest) });
             Ok(ProjectWheel { wheel: built, direct_url })

@@ -59,6 +59,19 @@ pub struct Prefix {
     pub visible: Visible,
 }
 
+impl Prefix {
+    /// Refuses what [`install`] would refuse, before any work is done for it.
+    ///
+    /// # Errors
+    /// [`PrefixError::Exists`].
+    pub fn check(&self) -> Result<(), PrefixError> {
+        if self.existing == Existing::Keep && !is_vacant(&self.path) {
+            return Err(PrefixError::Exists { prefix: self.path.clone() });
+        }
+        Ok(())
+    }
+}
+
 /// What was installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
@@ -106,10 +119,8 @@ pub fn install(
     wheels: &[Installation<'_>],
     on_wheel: &(dyn Fn(&str) + Sync),
 ) -> Result<Installed, PrefixError> {
+    prefix.check()?;
     let Prefix { path: prefix, existing, visible } = prefix;
-    if *existing == Existing::Keep && !is_vacant(prefix) {
-        return Err(PrefixError::Exists { prefix: prefix.clone() });
-    }
     let parent = prefix.parent().unwrap_or(Path::new("/"));
     let write_failed = |path: &Path| {
         let path = path.to_owned();
