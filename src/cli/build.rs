@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::exit::{CliError, SOME_FAILED};
+use super::exit::{CliError, SOME_FAILED, bare};
 use super::index_args::IndexArgs;
 use super::output;
 use super::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
@@ -78,11 +78,11 @@ struct RequirementsArgs {
 pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, CliError> {
     let What::Requirements(args) = &args.what;
     let destinations =
-        args.outputs.iter().map(|text| text.parse::<Reference>()).collect::<Result<_, _>>()?;
+        args.outputs.iter().map(|text| destination(text)).collect::<Result<_, _>>()?;
     let tag = args.tag.parse::<Tag>().map_err(|error| CliError::Value {
         option: "--tag",
         text: args.tag.clone(),
-        reason: error.to_string(),
+        reason: bare(&args.tag, &error.to_string()),
     })?;
     let packages = parse_packages(&args.pip_packages, "--pip-packages")?;
     let display = global.display();
@@ -120,4 +120,16 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
         output::print_json(&done)?;
     }
     Ok(if done.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+}
+
+/// Where a set may be written: not everywhere where one can be read.
+fn destination(text: &str) -> Result<Reference, CliError> {
+    match text.parse()? {
+        Reference::Url(url) => Err(CliError::Value {
+            option: "--output",
+            text: Reference::Url(url).to_string(),
+            reason: "cannot be written to; `dir:`, `tar:`, `oci:` and `store:` can".into(),
+        }),
+        reference => Ok(reference),
+    }
 }

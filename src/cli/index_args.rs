@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use url::Url;
 
-use super::exit::CliError;
+use super::exit::{CliError, bare};
 use crate::index::client::ClientSettings;
 use crate::index::find_links::FindLinks;
 use crate::index::format_control::FormatControl;
@@ -112,7 +112,7 @@ impl IndexArgs {
                 .map_err(|error| CliError::Value {
                     option,
                     text: word.clone(),
-                    reason: error.to_string(),
+                    reason: bare(word, &error.to_string()),
                 })?;
             }
         }

@@ -90,10 +90,10 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         .split([',', ' '])
         .filter(|text| !text.is_empty())
         .map(|text| {
-            ExtraName::new(text.to_owned()).map_err(|error| CliError::Value {
+            ExtraName::new(text.to_owned()).map_err(|_| CliError::Value {
                 option: "--extras",
                 text: text.into(),
-                reason: error.to_string(),
+                reason: "is not the name of an extra".into(),
             })
         })
         .collect::<Result<_, _>>()?;

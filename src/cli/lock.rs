@@ -14,7 +14,7 @@ use super::shop_args::ShopArgs;
 use crate::input::project::distribution_of;
 use crate::pipeline::events::Events;
 use crate::pipeline::lock::{LockJob, lock};
-use crate::vocab::requirement::Requirement;
+use crate::vocab::requirement::{Requirement, RequirementError};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -77,8 +77,9 @@ pub(super) fn run(global: &GlobalArgs, args: &LockArgs) -> Result<ExitCode, CliE
 /// A project by LOCI's name (`heat`), or any requirement.
 fn root(text: &str) -> Result<Requirement, CliError> {
     let wrong = |reason: String| CliError::Value { option: "PROJECT", text: text.into(), reason };
-    let mut requirement: Requirement =
-        text.parse().map_err(|error| wrong(format!("is no requirement: {error}")))?;
+    let mut requirement: Requirement = text.parse().map_err(|error| {
+        wrong(format!("is not a requirement: {}", RequirementError::from(error)))
+    })?;
     requirement.name = distribution_of(requirement.name.as_ref())?;
     Ok(requirement)
 }

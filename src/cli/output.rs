@@ -27,7 +27,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
     if path == Path::new("-") {
         return print(text);
     }
-    let fail = |source| CliError::Output { to: path.display().to_string(), source };
+    let fail = |source| CliError::Output { to: format!("`{}`", path.display()), source };
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -36,7 +36,8 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
         .prefix(".loci-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)
-        .map_err(fail)?;
+        // The error names the file that would have been, which is of interest to nobody.
+        .map_err(|error| fail(error.kind().into()))?;
     file.write_all(text.as_bytes()).map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|error| fail(error.error))?;
