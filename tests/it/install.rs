@@ -106,16 +106,25 @@ fn a_project_is_built_from_its_source() {
         offline(&world, &format!("install service --wheels dir:set --prefix {prefix} {more}"))
     };
     install("from-tree", "--project-repo ./service").good();
+    let broken = service().backend("def build_wheel(*arguments):\n    import missing_module");
+    world.tree("broken", &broken);
+    let run = install("from-broken", "--project-repo ./broken").ends(1);
+    insta::assert_snapshot!(run.err, @r#"
+    error: `service` cannot be had from `./broken`
+      because: the module `missing_module` is not in the build environment, and the project does not ask for it
+      because: `build_wheel` failed (exit status: 1)
+      log: HERE/store/blobs/sha256/DIGEST
+    "#);
     insta::assert_snapshot!(world.settled(&found(&world, "from-tree")), @r#"
     gamma 0.3 loci 
-    service 9.1 loci
+    service 9.1 loci {"dir_info":{},"url":"file://HERE/service"}
     "#);
 
     world.write("service-9.1.tar.gz", service().bytes());
     install("from-archive", "--project-repo ./service-9.1.tar.gz").good();
     insta::assert_snapshot!(world.settled(&found(&world, "from-archive")), @r#"
     gamma 0.3 loci 
-    service 9.1 loci
+    service 9.1 loci {"archive_info":{"hash":"sha256=DIGEST","hashes":{"sha256":"DIGEST"}},"url":"file://HERE/service-9.1.tar.gz"}
     "#);
 
     let git = |arguments: &str| {
@@ -137,10 +146,12 @@ fn a_project_is_built_from_its_source() {
     gamma 0.3 loci 
     service 9.1 loci {"url":"file://HERE/service","vcs_info":{"commit_id":"COMMIT","requested_revision":"v9","vcs":"git"}}
     "#);
+    install("from-path", "--project-repo ./service --project-ref v9").good();
+    assert!(found(&world, "from-path").contains(&commit));
     install("from-head", &format!("--project-repo {url}")).good();
     assert!(found(&world, "from-head").contains("service 10.0 loci"));
     let run = install("from-nowhere", &format!("--project-repo {url} --project-ref v11")).ends(1);
-    insta::assert_snapshot!(run.err, @"error: `git fetch` failed: fatal: couldn't find remote ref v11");
+    insta::assert_snapshot!(run.err, @"error: `git fetch` failed: couldn't find remote ref v11");
     assert!(!world.path("from-nowhere").exists());
 }
 
@@ -166,7 +177,8 @@ fn an_existing_prefix_is_kept_unless_cleared() {
     world.loci(install).good();
     let before = world.files("there");
     world.write("there/mine", "of the user");
-    let run = world.loci(install).ends(1);
+    // Found out before any work, such as opening the set.
+    let run = world.loci(&install.replace("dir:set", "dir:missing")).ends(1);
     insta::assert_snapshot!(run.err, @r#"
     error: `HERE/there` exists and is not an empty directory
       hint: choose another `--prefix`, or replace this one with `--clear`
@@ -211,6 +223,7 @@ fn a_set_that_lacks_something_or_is_for_another_python() {
     insta::assert_snapshot!(run.err, @r#"
     error: the versions of `beta` cannot be found out
       because: the set has `beta`, but no wheel of it fits this Python: beta-2.1-cp27-cp27mu-manylinux1_x86_64.whl
+      hint: name the Python that the set was made for with `--python`
     "#);
     assert!(!world.path("p").exists());
     assert!(python().version.starts_with('3'));

@@ -1,7 +1,8 @@
 //! The one integration binary: a second one would link the whole library again. Its modules are
 //! the files beside this one; [`every_test_file_is_in_the_binary`] sees to it that none is forgotten.
 // A test may fail by a panic, in its helpers too, and nothing here is seen from outside.
-#![allow(unreachable_pub, clippy::unwrap_used, clippy::must_use_candidate)]
+// What a machine cannot do is said on standard output.
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::must_use_candidate, clippy::print_stdout)]
 
 #[path = "../support/mod.rs"]
 mod support;

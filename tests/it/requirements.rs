@@ -150,7 +150,6 @@ fn progress_is_told_in_lines() {
     insta::assert_snapshot!(run.err, @r#"
     obtaining 8 wheels
     built gamma 0.3 in 0 s
-    writing 0 destinations
     9 wheels for TARGET, 7.5 KiB, in 0 s
       fetched      8     6.7 KiB
       built        1       835 B
