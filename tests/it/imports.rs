@@ -183,6 +183,11 @@ fn wrong_words(path: &str, text: &str) -> Vec<String> {
     wrong
 }
 
+/// Whether a file is a module of unit tests that is too long to stand at the end of another file.
+fn is_unit_tests(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
+}
+
 /// The modules of the room a file belongs to.
 fn siblings(path: &str) -> Vec<String> {
     let Some((room, _)) = path.split_once('/') else { return Vec::new() };
@@ -206,7 +211,11 @@ fn arrows_only_go_down() {
 
 #[test]
 fn each_room_keeps_to_its_words() {
-    let wrong: Vec<_> = house().iter().flat_map(|(path, text)| wrong_words(path, text)).collect();
+    let wrong: Vec<_> = house()
+        .iter()
+        .filter(|(path, _)| !is_unit_tests(path))
+        .flat_map(|(path, text)| wrong_words(path, text))
+        .collect();
     assert!(wrong.is_empty(), "words out of place:\n{}", wrong.join("\n"));
 }
 
