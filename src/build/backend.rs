@@ -1,4 +1,4 @@
-//! [`Backend`]: the hooks of a PEP 517 backend, each called in a fresh Python of the environment.
+//! `Backend`: the hooks of a PEP 517 backend, each called in a fresh Python of the environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

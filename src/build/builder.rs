@@ -2,7 +2,7 @@
 //!
 //! A build is tried with what its project asks for; when its log says that setuptools is too new
 //! for it, it is tried again with older ones, and what worked is remembered. Each try is in
-//! [`attempt`](super::attempt).
+//! `attempt`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -90,10 +90,7 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
         let events = Events::to(display.reporter());
         let workshop = args.shop.open(global, &args.index, events)?;
         let _lease = workshop.store.lease()?;
-        let mut constraints = Vec::new();
-        for location in &args.constraints {
-            constraints.push(workshop.document(location).await?);
-        }
+        let mut constraints = workshop.documents(&args.constraints).await?;
         if constraints.is_empty() {
             constraints.push(Document::new("constraints/default.txt", DEFAULT_SET));
         }

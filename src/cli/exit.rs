@@ -68,7 +68,12 @@ impl CliError {
         match self {
             Self::Input(_) | Self::Url { .. } | Self::Value { .. } | Self::NoStore => WRONG_INPUT,
             Self::Interpreter(_) => WRONG_INPUT,
-            Self::Pipeline(PipelineError::Input(_) | PipelineError::Location { .. }) => WRONG_INPUT,
+            Self::Pipeline(
+                PipelineError::Input(_)
+                | PipelineError::Location { .. }
+                | PipelineError::NoSource { .. }
+                | PipelineError::AgainstPin { .. },
+            ) => WRONG_INPUT,
             // Settings of indexes: what an index itself does wrong is a job's error.
             Self::Reference(_) | Self::Index(_) => WRONG_INPUT,
             Self::Interrupted => INTERRUPTED,

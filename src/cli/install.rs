@@ -10,16 +10,17 @@ use url::Url;
 use super::exit::CliError;
 use super::index_args::IndexArgs;
 use super::output;
+use super::project_arg;
 use super::run_args::{GlobalArgs, block_on, paint};
 use super::shop_args::ShopArgs;
 use crate::image::reference::Reference;
-use crate::input::project::{ProjectSource, distribution_of};
+use crate::input::project::ProjectSource;
 use crate::input::requirements::parse_packages;
 use crate::pipeline::events::Events;
 use crate::pipeline::install::{InstallJob, install_service};
 use crate::report::summary;
 use crate::service::prefix::{Existing, Prefix, Visible};
-use crate::vocab::requirement::ExtraName;
+use crate::vocab::requirement::{ExtraName, Requirement};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -82,38 +83,23 @@ pub(super) struct InstallArgs {
 
 /// Runs `loci install`.
 pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliError> {
-    let project = distribution_of(&args.project)?;
+    let project = project(args)?;
     let wheels = args.wheels.parse::<Reference>()?;
     let packages = parse_packages(&args.pip_packages, "--pip-packages")?;
-    let extras = args
-        .extras
-        .split([',', ' '])
-        .filter(|text| !text.is_empty())
-        .map(|text| {
-            ExtraName::new(text.to_owned()).map_err(|_| CliError::Value {
-                option: "--extras",
-                text: text.into(),
-                reason: "is not the name of an extra".into(),
-            })
-        })
-        .collect::<Result<_, _>>()?;
     let prefix = Prefix {
         path: std::path::absolute(&args.prefix)
             .map_err(|source| CliError::Output { to: args.prefix.display().to_string(), source })?,
         existing: if args.clear { Existing::Replace } else { Existing::Keep },
         visible: if args.system_site_packages { Visible::System } else { Visible::Own },
     };
-    let source = source(args)?;
+    let source = source(args, args.project.split('[').next().unwrap_or_default())?;
     let display = global.display();
     let outcome = block_on(async {
         let events = Events::to(display.reporter());
         let workshop = args.shop.open(global, &args.index, events)?;
         let _lease = workshop.store.lease()?;
-        let mut constraints = Vec::new();
-        for location in &args.constraints {
-            constraints.push(workshop.document(location).await?);
-        }
-        let job = InstallJob { project, extras, source, packages, constraints, wheels, prefix };
+        let constraints = workshop.documents(&args.constraints).await?;
+        let job = InstallJob { project, source, packages, constraints, wheels, prefix };
         Ok(install_service(Arc::clone(&workshop), job).await?)
     });
     drop(display);
@@ -125,13 +111,34 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
     Ok(ExitCode::SUCCESS)
 }
 
+/// The project, with the extras that are asked for in either way.
+fn project(args: &InstallArgs) -> Result<Requirement, CliError> {
+    let mut project = project_arg::parse(&args.project)?;
+    if project.version_or_url.is_some() {
+        return Err(CliError::Value {
+            option: "PROJECT",
+            text: args.project.clone(),
+            reason: "asks for a version, which `--project-repo` or the set decides".into(),
+        });
+    }
+    for text in args.extras.split([',', ' ']).filter(|text| !text.is_empty()) {
+        let extra = ExtraName::new(text.to_owned()).map_err(|_| CliError::Value {
+            option: "--extras",
+            text: text.into(),
+            reason: "is not the name of an extra".into(),
+        })?;
+        project.extras.push(extra);
+    }
+    Ok(project)
+}
+
 /// Where the project's source is: none to take its wheel from the set. A reference alone is one of the
 /// project's own repository.
-fn source(args: &InstallArgs) -> Result<Option<ProjectSource>, CliError> {
+fn source(args: &InstallArgs, project: &str) -> Result<Option<ProjectSource>, CliError> {
     let reference = args.project_ref.as_deref();
     let text = match (&args.project_repo, reference) {
         (Some(text), _) => text,
-        (None, Some(_)) => &args.project,
+        (None, Some(_)) => project,
         (None, None) => return Ok(None),
     };
     let here = |path: &Path| {

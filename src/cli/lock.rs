@@ -1,6 +1,6 @@
 //! `loci lock`: resolve only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use clap::{Args, ValueEnum};
 use super::exit::CliError;
 use super::index_args::IndexArgs;
 use super::output;
+use super::project_arg;
 use super::run_args::{GlobalArgs, block_on};
 use super::shop_args::ShopArgs;
-use crate::input::project::distribution_of;
 use crate::pipeline::events::Events;
 use crate::pipeline::lock::{LockJob, lock};
-use crate::vocab::requirement::{Requirement, RequirementError};
+use crate::resolve::lock::LockedPackage;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -50,22 +50,26 @@ enum Format {
 
 /// Runs `loci lock`.
 pub(super) fn run(global: &GlobalArgs, args: &LockArgs) -> Result<ExitCode, CliError> {
-    let roots = args.projects.iter().map(|text| root(text)).collect::<Result<_, _>>()?;
+    let roots =
+        args.projects.iter().map(|text| project_arg::parse(text)).collect::<Result<_, _>>()?;
     let display = global.display();
     let lock = block_on(async {
         let events = Events::to(display.reporter());
         let workshop = args.shop.open(global, &args.index, events)?;
         let _lease = workshop.store.lease()?;
-        let mut constraints = Vec::new();
-        for location in &args.constraints {
-            constraints.push(workshop.document(location).await?);
-        }
+        let constraints = workshop.documents(&args.constraints).await?;
         let build_constraints = args.shop.build_constraints(&workshop).await?;
         let job = LockJob { roots, constraints, build_constraints };
         Ok(lock(Arc::clone(&workshop), job).await?)
     });
     drop(display);
     let lock = lock?;
+    if global.json {
+        output::print_json(&lock.packages.iter().map(package).collect::<Vec<_>>())?;
+        if args.output == Path::new("-") {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     let text = match args.format {
         Format::Pylock => lock.to_pylock(),
         Format::Constraints => lock.to_constraints_text(),
@@ -74,12 +78,13 @@ pub(super) fn run(global: &GlobalArgs, args: &LockArgs) -> Result<ExitCode, CliE
     Ok(ExitCode::SUCCESS)
 }
 
-/// A project by LOCI's name (`heat`), or any requirement.
-fn root(text: &str) -> Result<Requirement, CliError> {
-    let wrong = |reason: String| CliError::Value { option: "PROJECT", text: text.into(), reason };
-    let mut requirement: Requirement = text.parse().map_err(|error| {
-        wrong(format!("is not a requirement: {}", RequirementError::from(error)))
-    })?;
-    requirement.name = distribution_of(requirement.name.as_ref())?;
-    Ok(requirement)
+/// A package of a lock, for machines.
+fn package(package: &LockedPackage) -> serde_json::Value {
+    serde_json::json!({
+        "name": package.name,
+        "version": package.version.to_string(),
+        "dependencies": package.dependencies,
+        "wheels": package.wheels.iter().map(|wheel| wheel.filename.as_str()).collect::<Vec<_>>(),
+        "sdist": package.sdist.as_ref().map(|sdist| sdist.filename.as_str()),
+    })
 }

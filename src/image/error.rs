@@ -27,6 +27,12 @@ pub enum ImageError {
         #[source]
         source: io::Error,
     },
+    /// What is there is not a file, and would be lost.
+    #[error("`{}` is there and is not a regular file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// The place can only be read.
     #[error("wheels cannot be written to `{reference}`")]
     NotWritable {

@@ -2,7 +2,7 @@
 //! of them read back.
 //!
 //! A set is laid out once as [`layer::Layer`]s, deterministic tars whose bytes depend on nothing but
-//! the wheels in them. [`write`] puts them where a [`reference::Reference`] says; [`source::Source`] reads any of
+//! the wheels in them. [`write()`] puts them where a [`reference::Reference`] says; [`source::Source`] reads any of
 //! those, and images and tars made by others. Nothing here unpacks an archive: wheels are read where
 //! they stand, or imported into the store.
 

@@ -30,6 +30,10 @@ pub(super) fn write(
     path: &Path,
     options: &WriteOptions<'_>,
 ) -> Result<Written, ImageError> {
+    // Renaming over a device or a pipe would put it out of the way.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+        return Err(ImageError::NotAFile { path: path.to_owned() });
+    }
     let layer = tar_of(set, WheelIndex::of(set, store)?, options.epoch);
     let dir = parent_of(path)?;
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();

@@ -12,6 +12,7 @@ use crate::build::error::BuildFailure;
 use crate::image::error::ImageError;
 use crate::index::error::IndexError;
 use crate::index::no_fit::NoFit;
+use crate::input::document::Place;
 use crate::input::error::InputError;
 use crate::resolve::resolution::ResolveError;
 use crate::service::prefix::PrefixError;
@@ -108,6 +109,22 @@ pub enum PipelineError {
         /// The file.
         path: PathBuf,
     },
+    /// There is nothing where a project's source should be.
+    #[error("there is no source of `{project}` at `{}`", path.display())]
+    NoSource {
+        /// The project.
+        project: PackageName,
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// A requirement contradicts the pin of its project.
+    #[error("`{requirement}` is asked for, but {pin}")]
+    AgainstPin {
+        /// The requirement.
+        requirement: Box<Requirement>,
+        /// The line of the pin.
+        pin: Box<Place>,
+    },
     /// git cannot be run.
     #[error("cannot run `git`")]
     NoGit {
@@ -140,10 +157,12 @@ pub enum ObtainError {
     #[error(transparent)]
     NoFit(#[from] NoFit),
     /// No version is admitted.
-    #[error("no release of `{}` that fits satisfies `{requirement}`", requirement.name)]
+    #[error("no release of `{name}` that fits satisfies `{}`", requirements.join("` and `"))]
     NoneAdmitted {
+        /// The project.
+        name: PackageName,
         /// What was asked for.
-        requirement: Requirement,
+        requirements: Vec<String>,
     },
     /// The package rules forbid to build it.
     #[error("there is no wheel of `{release}` that fits, and it is never built from source")]

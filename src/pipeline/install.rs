@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pep508_rs::MarkerTree;
 use rayon::prelude::*;
 
 use super::blocking;
@@ -24,15 +23,13 @@ use crate::input::project::ProjectSource;
 use crate::resolve::problem::{PinForce, Prereleases, Problem};
 use crate::resolve::resolution::resolve;
 use crate::service::prefix::{Installation, Prefix, install};
-use crate::vocab::requirement::{ExtraName, PackageName, Requirement};
+use crate::vocab::requirement::Requirement;
 use crate::wheel::direct_url::DirectUrl;
 
 /// What is to be installed, and where.
 pub struct InstallJob {
-    /// The project.
-    pub project: PackageName,
-    /// Extras of the project.
-    pub extras: Vec<ExtraName>,
+    /// The project, by its name and the extras that are wanted.
+    pub project: Requirement,
     /// Where its source is; none to take it from the set.
     pub source: Option<ProjectSource>,
     /// Further projects from the set.
@@ -87,7 +84,8 @@ pub async fn install_service(
     let (set, direct_url) = match &job.source {
         None => (set, None),
         Some(source) => {
-            let built = project_wheel(&workshop, &job.project, source, Arc::clone(&set)).await?;
+            let built =
+                project_wheel(&workshop, &job.project.name, source, Arc::clone(&set)).await?;
             (Arc::new(set.with(built.wheel)), built.direct_url)
         }
     };
@@ -141,23 +139,19 @@ fn resolve_and_install(
     pins: &Pins,
     direct_url: Option<&DirectUrl>,
 ) -> Result<InstallSummary, PipelineError> {
-    let project = Requirement {
-        name: job.project.clone(),
-        extras: job.extras.clone(),
-        version_or_url: None,
-        marker: MarkerTree::default(),
-        origin: None,
-    };
     let problem = Problem {
-        roots: std::iter::once(project).chain(job.packages.iter().cloned()).collect(),
+        roots: std::iter::once(&job.project).chain(&job.packages).cloned().collect(),
         pins,
         force: PinForce::Hard,
-        bounds: pins.bounds().to_vec(),
-        exempt: BTreeSet::from([job.project.clone()]),
+        bounds: Vec::new(),
+        exempt: BTreeSet::from([job.project.name.clone()]),
         prereleases: Prereleases::AsNeeded,
         target: workshop.target(),
     };
     let resolution = resolve(&problem, set)?;
+    for (name, extra) in &resolution.missing_extras {
+        workshop.events.warn(format!("`{name}` has no extra `{extra}`"));
+    }
     let mut wheels = resolution
         .packages
         .iter()
@@ -172,7 +166,7 @@ fn resolve_and_install(
         .map(|(wheel, requested)| Installation {
             wheel,
             requested: *requested,
-            direct_url: direct_url.filter(|_| *wheel.filename.name() == job.project).cloned(),
+            direct_url: direct_url.filter(|_| *wheel.filename.name() == job.project.name).cloned(),
         })
         .collect();
     let events = &workshop.events;

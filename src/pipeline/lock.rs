@@ -49,7 +49,7 @@ pub async fn lock(workshop: Arc<Workshop>, job: LockJob) -> Result<Lock, Pipelin
                 roots: job.roots,
                 pins: &pins,
                 force: PinForce::Hard,
-                bounds: pins.bounds().to_vec(),
+                bounds: Vec::new(),
                 exempt,
                 prereleases: Prereleases::AsNeeded,
                 target: workshop.target(),

@@ -72,6 +72,9 @@ async fn make(
             };
             from_index(workshop, &requirement).await
         }
+        ProjectSource::Directory(path) | ProjectSource::Archive(path) if !path.exists() => {
+            Err(PipelineError::NoSource { project: project.clone(), path: path.clone() })
+        }
         ProjectSource::Directory(tree) => {
             let built = build(
                 workshop,
@@ -149,7 +152,7 @@ async fn from_index(
     workshop: &Arc<Workshop>,
     requirement: &Requirement,
 ) -> Result<ProjectWheel, PipelineError> {
-    let release = newest(workshop, requirement, &[]).await.map_err(Arc::new)?;
+    let release = newest(workshop, &requirement.name, &[requirement]).await.map_err(Arc::new)?;
     let obtainer = Obtainer::new(Arc::clone(workshop), Arc::default(), Vec::new());
     let obtained = obtainer.obtain(release, Lineage::default()).await?;
     Ok(ProjectWheel {

@@ -23,7 +23,7 @@ use crate::input::pins::Pins;
 use crate::input::requirements::Requirements;
 use crate::store::names::Tag;
 use crate::store::set::{SetWheel, WheelSet};
-use crate::vocab::requirement::{PackageName, Requirement};
+use crate::vocab::requirement::{PackageName, Requirement, allows, specifiers};
 
 /// What the main job is to do.
 pub struct RequirementsJob {
@@ -79,14 +79,7 @@ pub async fn requirements(
 
     let mut wanted: Vec<Want> =
         pins.urls().iter().map(Want::Url).chain(pins.iter().map(Want::Pin)).collect();
-    let extra = workshop.rules.extra().iter().map(|extra| &extra.requirement);
-    for requirement in extra.chain(&job.packages) {
-        if wanted.iter().all(|want| *want.name() != requirement.name)
-            && requirement.evaluate_markers(target.markers(), &[])
-        {
-            wanted.push(Want::Extra(requirement));
-        }
-    }
+    wanted.extend(unpinned(&workshop, job, &pins)?);
     workshop.events.stage(Stage::Obtain, Some(wanted.len()));
     let mut harvest = Harvest::default();
     obtain_all(&obtainer, &wanted, &mut harvest).await;
@@ -152,6 +145,37 @@ async fn obtain_all(obtainer: &Arc<Obtainer>, wanted: &[Want<'_>], harvest: &mut
             Err(error) => harvest.failures.push(want.failure(&error)),
         }
     }
+}
+
+/// The projects that are wanted although nothing pins them, each with all that is asked of it.
+fn unpinned<'a>(
+    workshop: &'a Workshop,
+    job: &'a RequirementsJob,
+    pins: &Pins,
+) -> Result<Vec<Want<'a>>, PipelineError> {
+    let markers = workshop.target().markers();
+    let mut asked: BTreeMap<&PackageName, Vec<&Requirement>> = BTreeMap::new();
+    let extra = workshop.rules.extra().iter().map(|extra| &extra.requirement);
+    for requirement in job.packages.iter().chain(extra) {
+        if !requirement.evaluate_markers(markers, &[])
+            || pins.urls().iter().any(|pin| pin.name == requirement.name)
+        {
+            continue;
+        }
+        match pins.get(&requirement.name) {
+            None => asked.entry(&requirement.name).or_default().push(requirement),
+            Some(pin) if allows(&specifiers(requirement), &pin.version) => {}
+            // The release has decided on what is only an extra of ours.
+            Some(_) if !job.packages.contains(requirement) => {}
+            Some(pin) => {
+                return Err(PipelineError::AgainstPin {
+                    requirement: Box::new(requirement.clone()),
+                    pin: Box::new(pin.place.clone()),
+                });
+            }
+        }
+    }
+    Ok(asked.into_iter().map(|(name, requirements)| Want::Extra(name, requirements)).collect())
 }
 
 /// Leaves out the pins that the package rules drop, and says why.

@@ -18,8 +18,8 @@ pub(super) enum Want<'a> {
     Pin(&'a Pin),
     /// What is at the URL of a pin.
     Url(&'a UrlPin),
-    /// The newest release that a requirement admits.
-    Extra(&'a Requirement),
+    /// The newest release of a project that all of these admit.
+    Extra(&'a PackageName, Vec<&'a Requirement>),
     /// This release.
     Release(&'a Release),
 }
@@ -29,7 +29,7 @@ impl Want<'_> {
         match self {
             Self::Pin(pin) => &pin.name,
             Self::Url(pin) => &pin.name,
-            Self::Extra(requirement) => &requirement.name,
+            Self::Extra(name, _) => name,
             Self::Release(release) => &release.name,
         }
     }
@@ -40,7 +40,11 @@ impl Want<'_> {
         let (version, place) = match self {
             Self::Pin(pin) => (pin.written.clone(), at(&pin.place)),
             Self::Url(pin) => (Origin::without_credentials(&pin.url).into(), at(&pin.place)),
-            Self::Extra(requirement) => (specifiers(requirement).to_string(), None),
+            Self::Extra(_, requirements) => {
+                let asked: Vec<_> =
+                    requirements.iter().map(|r| specifiers(r).to_string()).collect();
+                (asked.join(", "), None)
+            }
             Self::Release(release) => (release.version.to_string(), None),
         };
         FailureReport {
@@ -62,9 +66,10 @@ impl Want<'_> {
             Self::Pin(pin) => obtainer.obtain(Release::pinned(pin), Lineage::default()),
             Self::Url(pin) => obtainer.obtain_url((*pin).clone()),
             Self::Release(release) => obtainer.obtain((*release).clone(), Lineage::default()),
-            Self::Extra(requirement) => {
-                let bounds = obtainer.pins.bounds();
-                let newest = newest(&obtainer.workshop, requirement, bounds).await;
+            Self::Extra(name, requirements) => {
+                let bounds = obtainer.pins.bounds().iter().filter(|bound| bound.name == **name);
+                let limits: Vec<_> = bounds.chain(requirements.iter().copied()).collect();
+                let newest = newest(&obtainer.workshop, name, &limits).await;
                 obtainer.obtain(newest.map_err(Arc::new)?, Lineage::default())
             }
         };
@@ -75,26 +80,26 @@ impl Want<'_> {
     }
 }
 
-/// The newest release that `requirement` and the `bounds` on its project admit; a pre-release only
-/// when there is nothing else.
+/// The newest release of `name` that all of `limits` admit; a pre-release only when there is nothing
+/// else.
 pub(super) async fn newest(
     workshop: &Workshop,
-    requirement: &Requirement,
-    bounds: &[Requirement],
+    name: &PackageName,
+    limits: &[&Requirement],
 ) -> Result<Release, ObtainError> {
-    let page = workshop.page(&requirement.name).await?;
-    let bounds = bounds.iter().filter(|bound| bound.name == requirement.name);
-    let limits: Vec<_> = bounds.chain([requirement]).map(specifiers).collect();
+    let page = workshop.page(name).await?;
+    let ranges: Vec<_> = limits.iter().map(|limit| specifiers(limit)).collect();
     let all = candidates(&page, workshop.target(), &workshop.formats);
     let admitted =
-        || all.iter().filter(|c| !c.yanked && limits.iter().all(|l| allows(l, &c.version)));
+        || all.iter().filter(|c| !c.yanked && ranges.iter().all(|range| allows(range, &c.version)));
     let chosen = admitted().find(|c| !c.version.any_prerelease()).or_else(|| admitted().next());
     match chosen {
-        Some(candidate) => Ok(Release {
-            name: requirement.name.clone(),
-            version: candidate.version.clone(),
-            exact: None,
+        Some(candidate) => {
+            Ok(Release { name: name.clone(), version: candidate.version.clone(), exact: None })
+        }
+        None => Err(ObtainError::NoneAdmitted {
+            name: name.clone(),
+            requirements: limits.iter().map(ToString::to_string).collect(),
         }),
-        None => Err(ObtainError::NoneAdmitted { requirement: requirement.clone() }),
     }
 }

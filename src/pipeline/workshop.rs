@@ -158,6 +158,18 @@ impl Workshop {
         }
     }
 
+    /// Reads texts that the user named by their paths or URLs, in that order.
+    ///
+    /// # Errors
+    /// When one cannot be read, or is an HTML page.
+    pub async fn documents(&self, locations: &[String]) -> Result<Vec<Document>, PipelineError> {
+        let mut documents = Vec::with_capacity(locations.len());
+        for location in locations {
+            documents.push(self.document(location).await?);
+        }
+        Ok(documents)
+    }
+
     /// Reads a text that the user named by its path or its URL.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! This room turns the pipeline's facts into words. It schedules nothing, decides nothing and knows
 //! neither flags nor exit codes: [`display`] draws events to a writer it is handed, and
-//! [`summary::words`] returns text. What machines read is the
+//! [`summary::words()`] returns text. What machines read is the
 //! [`Summary`](crate::pipeline::summary::Summary) itself, by serde.
 
 use std::fmt;

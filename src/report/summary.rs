@@ -1,4 +1,4 @@
-//! [`words`]: a [`Summary`] for people. What went wrong stands last, where a terminal leaves it in
+//! [`words()`]: a [`Summary`] for people. What went wrong stands last, where a terminal leaves it in
 //! sight. Machines read the summary itself, by serde.
 
 use crate::pipeline::install::InstallSummary;

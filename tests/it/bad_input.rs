@@ -333,11 +333,11 @@ fn a_source_that_is_no_project() {
     }
     insta::assert_snapshot!(said, @r#"
     ./empty: 1
-    error: `service` cannot be had from `./empty`
+    error: `service` cannot be had from `HERE/empty`
       because: it cannot be built
       because: the source tree is not a Python project: it has neither `pyproject.toml` nor `setup.py`
     ./broken: 1
-    error: `service` cannot be had from `./broken`
+    error: `service` cannot be had from `HERE/broken`
       because: it cannot be built
       because: `pyproject.toml` is not valid
       because: TOML parse error at line 1, column 14
@@ -345,23 +345,20 @@ fn a_source_that_is_no_project() {
         1 | [build-system
           |              ^
         unclosed table, expected `]`
-    ./missing: 1
-    error: `service` cannot be had from `./missing`
-      because: it cannot be built
-      because: cannot read `./missing`
-      because: failed to read directory `./missing`: No such file or directory (os error 2)
+    ./missing: 2
+    error: there is no source of `service` at `HERE/missing`
     ./file.txt: 1
-    error: `service` cannot be had from `./file.txt`
+    error: `service` cannot be had from `HERE/file.txt`
       because: it cannot be built
-      because: cannot read `./file.txt`
-      because: failed to read directory `./file.txt`: Not a directory (os error 20)
+      because: cannot read `HERE/file.txt`
+      because: Not a directory (os error 20)
     ./bad.tar.gz: 1
-    error: `service` cannot be had from `./bad.tar.gz`
+    error: `service` cannot be had from `HERE/bad.tar.gz`
       because: it cannot be built
       because: cannot read the source archive `HERE/store/blobs/sha256/DIGEST`
       because: unexpected end of file
     ./other: 1
-    error: `service` cannot be had from `./other`
+    error: `service` cannot be had from `HERE/other`
       because: it cannot be built
       because: the backend made `other-1.0-py3-none-any.whl`, which is not service
       log: HERE/store/blobs/sha256/DIGEST
@@ -506,7 +503,7 @@ fn option_values_that_make_no_sense() {
     lock a;b: 2
     error: `a;b`, given as `PROJECT`, is not a requirement: Expected a quoted string or a valid marker name, found `b`
     lock é😀;b: 2
-    error: `é😀;b`, given as `PROJECT`, is not a requirement: Expected package name starting with an alphanumeric character, found `é`
+    error: `é😀;b`, given as `PROJECT`, is not a requirement: `é` has no place in a requirement
     lock wheel -o missing/pylock.toml: 1
     error: cannot write to `missing/pylock.toml`
       because: entity not found

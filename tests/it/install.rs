@@ -110,7 +110,7 @@ fn a_project_is_built_from_its_source() {
     world.tree("broken", &broken);
     let run = install("from-broken", "--project-repo ./broken").ends(1);
     insta::assert_snapshot!(run.err, @r#"
-    error: `service` cannot be had from `./broken`
+    error: `service` cannot be had from `HERE/broken`
       because: the module `missing_module` is not in the build environment, and the project does not ask for it
       because: `build_wheel` failed (exit status: 1)
       log: HERE/store/blobs/sha256/DIGEST

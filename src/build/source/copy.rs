@@ -1,10 +1,10 @@
 //! [`copy_tree`]: a project's directory becomes a tree of its own, so that a build changes nothing
 //! of the user's.
 
+// The error names the path itself, so that of `fs_err` would name it twice.
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-
-use fs_err as fs;
 
 use super::SourceError;
 
