@@ -209,15 +209,13 @@ fn a_disk_that_is_full() {
         find full/store -name '*.whl' -o -path '*/loci/tmp/*'\n\
         $LOCI store verify -q --store full/store; echo code $?\n";
     let Some(run) = on_a_small_disk(&world, 500, script) else { return };
-    insta::assert_snapshot!(run.err, @r#"
-    failed: no wheel of `alpha 1.0`, pinned at c.txt:1
-      `alpha-1.0-py3-none-any.whl` cannot be written: No space left on device (os error 28)
-    5 wheels for TARGET, 4.2 KiB, in 0 s
-      fetched      5     4.2 KiB
-      built        0         0 B
-      reused       0         0 B
-      failed       1
-    "#);
+    // The small wheels may come at the moment when the big one has filled the disk.
+    let mut lines = run.err.lines();
+    assert_eq!(lines.next(), Some("failed: no wheel of `alpha 1.0`, pinned at c.txt:1"));
+    let causes: Vec<&str> =
+        run.err.lines().filter(|line| line.contains("cannot be written")).collect();
+    assert_eq!(causes.len(), run.figure("failed "), "{}", run.err);
+    assert!(causes.iter().all(|line| line.ends_with(": No space left on device (os error 28)")));
     insta::assert_snapshot!(run.out, @r#"
     code 3
     code 0
@@ -234,8 +232,10 @@ fn a_disk_that_is_full() {
             rm -rf full/*\n\
         done\n";
     let Some(run) = on_a_small_disk(&world, 500, script) else { return };
-    insta::assert_snapshot!(run.err, @r#"
-    error: cannot write `full/wheels/alpha-1.0-py3-none-any.whl`
+    let wheel = run.err.split('`').nth(1).unwrap();
+    let said = run.err.replace(wheel, "full/wheels/WHEEL");
+    insta::assert_snapshot!(said, @r#"
+    error: cannot write `full/wheels/WHEEL`
       because: No space left on device (os error 28)
     error: cannot write `full/wheels.tar`
       because: No space left on device (os error 28)
