@@ -53,7 +53,7 @@ pub(super) enum CliError {
     #[error("cannot write to {to}")]
     Output { to: String, source: io::Error },
     /// The store's check found damage.
-    #[error("{damaged} blobs of the store are damaged and {missing} are missing")]
+    #[error("the store has blobs that are damaged ({damaged}) or missing ({missing})")]
     Damaged { damaged: usize, missing: usize },
     /// The runtime cannot be started.
     #[error("cannot start the runtime")]

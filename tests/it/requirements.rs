@@ -230,3 +230,39 @@ fn yanked_releases_come_only_when_pinned() {
     world.loci("build requirements -c none.txt --pip-packages alpha -o dir:free").good();
     assert!(world.names("free").contains(&"alpha-1.0-py3-none-any.whl".to_owned()));
 }
+
+#[test]
+fn a_damaged_store_is_found_and_mended() {
+    let world = world();
+    world.loci(&format!("{JOB} -o dir:wheels")).good();
+    let whole = world.bytes("wheels/alpha-1.0-py3-none-any.whl");
+    let blobs = world.files("store/blobs/sha256");
+    let (blob, _) = blobs.iter().find(|(_, bytes)| *bytes == whole).unwrap();
+    world.write(&format!("store/blobs/sha256/{blob}"), "damaged");
+    let run = world.loci("store verify").ends(1);
+    insta::assert_snapshot!(run.out, @r#"
+    damaged: sha256:DIGEST has the content of sha256:DIGEST
+    missing: alpha-1.0-py3-none-any.whl (sha256:DIGEST) of `latest`
+    "#);
+    insta::assert_snapshot!(run.err, @r#"
+    16 blobs read, 12.5 KiB: 1 damaged, 1 missing
+    error: the store has blobs that are damaged (1) or missing (1)
+      hint: damaged blobs were set aside; run the job again and what is missing is obtained again
+    "#);
+    let run = world.loci(&format!("{JOB} -o dir:mended")).good();
+    assert_eq!(run.figures(), [1, 0, 8]);
+    assert_eq!(world.files("mended"), world.files("wheels"));
+    world.loci("store verify").good();
+}
+
+#[test]
+fn what_an_earlier_run_wrote_is_left_when_the_index_is_down() {
+    let world = world();
+    world.loci(&format!("{JOB} -o dir:wheels")).good();
+    let before = world.files("wheels");
+    let mut command = world.command(&format!("{JOB} --refresh -o dir:wheels"));
+    let run = world.run(command.env("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")).ends(3);
+    assert!(run.err.contains("nothing was obtained"), "{}", run.err);
+    assert_eq!(world.files("wheels"), before);
+    assert!(world.loci("store ls").good().out.starts_with("latest                   9 wheels"));
+}
