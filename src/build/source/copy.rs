@@ -3,12 +3,14 @@
 
 // The error names the path itself, so that of `fs_err` would name it twice.
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::SourceError;
 
 /// Environments and caches that people keep in their checkouts: large, and never part of a build.
+/// Newer ones say so themselves (see [`is_cache`]).
 const LEFT_OUT: [&str; 6] = [".tox", ".nox", ".venv", ".mypy_cache", ".pytest_cache", ".stestr"];
 
 /// Copies the directory `from` to `to`, which must not exist. `.git` comes along because `pbr` and
@@ -35,7 +37,9 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<(), SourceError> {
                 .map_err(|error| SourceError::Read { path: source.clone(), source: error })?;
             written(&target, symlink(link, &target))?;
         } else if kind.is_dir() {
-            copy_tree(&source, &target)?;
+            if !is_cache(&source) {
+                copy_tree(&source, &target)?;
+            }
         } else if kind.is_file() {
             written(&target, fs::copy(&source, &target).map(drop))?;
             // git and make compare times; failing to keep one costs time, never the result.
@@ -48,6 +52,18 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<(), SourceError> {
     }
     Ok(())
 }
+
+/// Whether a directory is marked as one whose content can be made again
+/// (<https://bford.info/cachedir/>). A store is: one inside of the project, where the copy is made,
+/// would else be copied into itself without end.
+fn is_cache(directory: &Path) -> bool {
+    let mut start = [0; SIGNATURE.len()];
+    std::fs::File::open(directory.join("CACHEDIR.TAG"))
+        .and_then(|mut tag| tag.read_exact(&mut start))
+        .is_ok_and(|()| start == *SIGNATURE)
+}
+
+const SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 #[cfg(test)]
 mod tests {
@@ -69,5 +85,16 @@ mod tests {
             [from, to].map(|d| fs::metadata(d.join("setup.py")).unwrap().modified().unwrap());
         assert_eq!(times[0], times[1]);
         assert!(copy_tree(&dir.path().join("none"), &dir.path().join("x")).is_err());
+    }
+
+    #[test]
+    fn a_store_inside_of_the_project_is_not_copied_into_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        crate::store::Store::open(&dir.path().join("store")).unwrap();
+        fs::write(dir.path().join("setup.py"), "x").unwrap();
+        let to = dir.path().join("store/loci/tmp/tree");
+        copy_tree(dir.path(), &to).unwrap();
+        assert!(to.join("setup.py").is_file());
+        assert!(!to.join("store").exists());
     }
 }

@@ -160,6 +160,12 @@ impl<'a> TreeWriter<'a> {
             if self.seen.contains_key(path) {
                 return Err(SourceError::Clash { entry: path.to_string() });
             }
+            // The links made so far are not followed to their ends yet: below one of them, this one
+            // would be made wherever that leads. A link sorts after all that it lies below.
+            let above = std::iter::successors(path.parent(), SafePath::parent);
+            if let Some(link) = above.into_iter().find(|above| self.links.contains_key(above)) {
+                return Err(SourceError::Clash { entry: link.to_string() });
+            }
             if let Some(parent) = path.parent() {
                 self.directory(&parent)?;
             }

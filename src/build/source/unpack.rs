@@ -233,6 +233,25 @@ mod tests {
     }
 
     #[test]
+    fn no_link_is_made_through_another() {
+        // The first would lead out of the tree, and the second be made where it leads.
+        let bytes = tarball(&[
+            ("a-1/setup.py", EntryType::Regular, 0o644, ""),
+            ("a-1/out", EntryType::Symlink, 0o777, "../../beside"),
+            ("a-1/out/evil", EntryType::Symlink, 0o777, "target"),
+        ]);
+        let dir = TempDir::new().unwrap();
+        let [into, beside] = ["into", "beside"].map(|name| dir.path().join(name));
+        std::fs::create_dir(&into).unwrap();
+        std::fs::create_dir(&beside).unwrap();
+        let archive = dir.path().join("archive");
+        std::fs::write(&archive, bytes).unwrap();
+        let error = unpack(&archive, SdistFormat::Tar, &into, Limits::default()).unwrap_err();
+        assert_eq!(std::fs::read_dir(&beside).unwrap().count(), 0);
+        assert_eq!(error.to_string(), "the entry `a-1/out` is both a file and a directory");
+    }
+
+    #[test]
     fn limits_hold_while_unpacking() {
         let bytes = tarball(&[
             ("a/x", EntryType::Regular, 0o644, "12345"),
