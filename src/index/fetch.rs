@@ -1,7 +1,8 @@
 //! Fetching a file whole: streamed into the store, hashed as it arrives, resumed when it breaks off.
 //!
 //! Nothing is kept that is not what the index announced, and nothing that is not whole. A resumed
-//! file is hashed over all of its bytes, for they may come from two servers.
+//! file is hashed over all of its bytes, for they may come from two servers; without a digest to hold
+//! that against, only a strong entity tag makes a resumption safe.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -167,6 +168,10 @@ impl Indexes {
             if writer.written() > farthest {
                 farthest = writer.written();
                 retries = self.client.retries();
+            }
+            // Nothing would tell that the rest is of another file: it begins anew.
+            if file.sha256.is_none() && etag.is_none() {
+                writer = self.store.writer().map_err(store_error)?;
             }
             retries.again(broken, None).await?;
         }

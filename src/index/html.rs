@@ -165,8 +165,10 @@ fn unescape(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let reference = rest[1..].split_once(';').and_then(|(name, after)| {
-            let c = match name {
+        // Up to the next one at most, so that no text is gone through more than once.
+        let end = rest[1..].find([';', '&']).map_or(rest.len(), |end| end + 1);
+        let reference = rest[end..].strip_prefix(';').and_then(|after| {
+            let c = match &rest[1..end] {
                 "amp" => '&',
                 "lt" => '<',
                 "gt" => '>',

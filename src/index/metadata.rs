@@ -96,6 +96,8 @@ impl Indexes {
             Ok(text) => text,
             // Mirrors copy the promise without the file.
             Err(IndexError::Status { status: StatusCode::NOT_FOUND, .. }) => return Ok(None),
+            // Old METADATA is in any encoding: the file's own is read leniently.
+            Err(IndexError::Encoding { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let bytes = text.text.into_bytes();
@@ -144,7 +146,7 @@ impl Indexes {
             None => format!("-{TAIL}"),
         };
         let Some(tail) = self.part(&file.url, &tail).await? else { return Ok(None) };
-        if tail.start + tail.bytes.len() as u64 != tail.whole {
+        if tail.start.checked_add(tail.bytes.len() as u64) != Some(tail.whole) {
             return Err(IndexError::Range { url: Shown::new(&file.url) });
         }
         let directory = zip_tail::directory(&tail.bytes, tail.whole).map_err(fault)?;

@@ -281,7 +281,7 @@ async fn metadata_comes_by_the_shortest_way() {
         (IndexServer::new().html(), plain.clone(), 1),
         (IndexServer::new().html(), hashless, 1),
         // Once for the range that is not given, once for the whole.
-        (IndexServer::new().without_ranges(), plain, 2),
+        (IndexServer::new().without_ranges(), plain.clone(), 2),
     ] {
         server.file("six", file);
         let dir = tempfile::tempdir().unwrap();
@@ -296,6 +296,18 @@ async fn metadata_comes_by_the_shortest_way() {
             assert_eq!(server.requests().len(), before, "the cache has it");
         }
     }
+}
+
+#[tokio::test]
+async fn served_metadata_in_another_encoding_is_read_from_the_wheel() {
+    let (server, maker) = (IndexServer::new(), wheel());
+    let latin = b"Name: six\nVersion: 1.16.0\nAuthor: Andr\xe9\n".to_vec();
+    let plain = IndexFile::new(&maker.filename(), maker.bytes());
+    server.file("six", IndexFile { metadata: Some(latin), ..plain });
+    let dir = tempfile::tempdir().unwrap();
+    let run = indexes(settings(&server), dir.path());
+    let metadata = run.metadata(&first(&run).await).await.unwrap().unwrap();
+    assert_eq!(metadata.requires_dist.len(), 1);
 }
 
 #[tokio::test]
@@ -365,6 +377,26 @@ async fn a_broken_download_goes_on_where_it_ended() {
         );
         assert!(run.fetch(&file, &|_| {}).await.unwrap().reused);
         assert_eq!(server.hits(&path), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_broken_download_begins_anew_where_nothing_would_tell_a_change() {
+    let large = large_wheel();
+    let path = format!("/files/{}", large.filename());
+    let plain = IndexFile::new(&large.filename(), large.bytes());
+    for (server, resumed) in
+        [(IndexServer::new(), false), (IndexServer::new().with_validators(), true)]
+    {
+        server.file("six", IndexFile { sha256: Some(String::new()), ..plain.clone() });
+        server.fault(&path, Fault::Truncate { after: 50_000, times: 1 });
+        let dir = tempfile::tempdir().unwrap();
+        let run = indexes(settings(&server), dir.path());
+        let fetched = run.fetch(&first(&run).await, &|_| {}).await.unwrap();
+        assert_eq!(fetched.digest, Digest::of(&large.bytes()));
+        let requests: Vec<_> = server.requests().into_iter().filter(|r| r.path == path).collect();
+        let ranges: Vec<_> = requests.iter().map(|r| r.headers.contains_key("range")).collect();
+        assert_eq!(ranges, [false, resumed]);
     }
 }
 
