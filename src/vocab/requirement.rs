@@ -61,6 +61,12 @@ pub fn specifiers(requirement: &Requirement) -> Cow<'_, VersionSpecifiers> {
 #[must_use]
 pub fn allows(specifiers: &VersionSpecifiers, version: &Version) -> bool {
     specifiers.iter().all(|specifier| {
+        // pep440_rs 0.7.3 takes no pre-release for `<1.0rc2` that is one of 1.0, not even `1.0a1`. Those
+        // are left out only where the specifier names none itself (PEP 440, "Exclusive ordered
+        // comparison").
+        if *specifier.operator() == Operator::LessThan && specifier.version().any_prerelease() {
+            return version.clone().without_local() < *specifier.version();
+        }
         // pep440_rs 0.7.3 compares only as many numbers as the shorter release has, so that `1` would
         // satisfy `==1.1.*`; with zeros at its end a version is the same version (PEP 440).
         let wanted = specifier.version().release().len();
@@ -215,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn short_versions_are_not_taken_for_others() {
+    fn versions_are_compared_as_pep_440_has_it() {
         for (specifiers, version, holds) in [
             ("==1.1.*", "1", false),
             ("==1.0.*", "1", true),
@@ -224,6 +230,11 @@ mod tests {
             (">=1.1,<2", "1.1+local", true),
             ("===1.0", "1", false),
             ("===1", "1", true),
+            ("<1.0rc2", "1.0a1", true),
+            ("<1.0.0rc2", "1.0.dev3", true),
+            ("<1.0rc2", "1.0rc2", false),
+            ("<1.0rc2", "1.0rc2+local", false),
+            ("<1.0", "1.0a1", false),
         ] {
             let specifiers: VersionSpecifiers = specifiers.parse().unwrap();
             assert_eq!(

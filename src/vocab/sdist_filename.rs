@@ -61,6 +61,9 @@ impl SdistFilename {
         if text.contains(['/', '\\', '\0']) {
             return Err(refuse("is a path"));
         }
+        if !text.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(refuse("holds white space, a control character or no ASCII"));
+        }
         let (format, stem) =
             SdistFormat::of(text).ok_or_else(|| refuse("does not end as a source archive does"))?;
         // Every hyphen may be the one before the version; the right one leaves the known name.
@@ -105,7 +108,7 @@ impl fmt::Display for SdistFilename {
 
 /// A text that is not the name of a source distribution of a project, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the source archive name `{text}` of `{name}` {fault}")]
+#[error("the source archive name `{}` of `{name}` {fault}", text.escape_debug())]
 pub struct SdistFilenameError {
     text: String,
     name: PackageName,
@@ -137,8 +140,15 @@ mod tests {
     #[test]
     fn refuses_what_is_another_project_or_no_archive() {
         let name = PackageName::new("six".into()).unwrap();
-        for text in ["seven-1.0.tar.gz", "six-1.0.exe", "six.tar.gz", "six-one.zip", "../six-1.zip"]
-        {
+        for text in [
+            "seven-1.0.tar.gz",
+            "six-1.0.exe",
+            "six.tar.gz",
+            "six-one.zip",
+            "../six-1.zip",
+            "six-1\n.zip",
+            "six-\t1.zip",
+        ] {
             assert!(SdistFilename::parse(text, &name).is_err(), "{text}");
         }
     }

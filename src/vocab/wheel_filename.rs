@@ -69,6 +69,10 @@ impl FromStr for WheelFilename {
         if text.contains(['/', '\\', '\0']) {
             return Err(refuse("is a path"));
         }
+        // Names come from pages and archives of strangers, and go into lists, paths and messages.
+        if !text.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(refuse("holds white space, a control character or no ASCII"));
+        }
         let stem = text.strip_suffix(".whl").ok_or_else(|| refuse("does not end in `.whl`"))?;
         let parts: Vec<&str> = stem.split('-').collect();
         let (name, version, build, tags) = match parts[..] {
@@ -128,7 +132,7 @@ impl FromStr for BuildTag {
 
 /// A text that is not the name of a wheel, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the wheel name `{text}` {fault}")]
+#[error("the wheel name `{}` {fault}", text.escape_debug())]
 pub struct WheelFilenameError {
     text: String,
     fault: &'static str,
@@ -163,6 +167,10 @@ mod tests {
             "six-1--none-any.whl",
             "a-1-2-3-py3-none-any.whl",
             "-1-py3-none-any.whl",
+            "six-1-py3-none-any\n.whl",
+            "six-1-py3-none-a\tny.whl",
+            "six-1-1\x1b[2J-py3-none-any.whl",
+            "six- 1 -py3-none-any.whl",
         ] {
             assert!(text.parse::<WheelFilename>().is_err(), "{text}");
         }
