@@ -64,8 +64,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotALayout`] when `root` holds something else, [`StoreError::Io`].
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let caches = root.join("loci");
-        let layout = Layout::create(root)?.with_tmp(caches.join("tmp"));
+        let layout = Layout::create(root)?;
+        // Of the layout's root and not of ours, which may be relative: environments name their own
+        // place, and builds have another working directory.
+        let caches = layout.root().join("loci");
+        let layout = layout.with_tmp(caches.join("tmp"));
         for folder in ["builds", "http", "envs", "tmp"] {
             let path = caches.join(folder);
             std::fs::create_dir_all(&path).map_err(io_error("create", &path))?;
@@ -252,6 +255,18 @@ mod tests {
         for path in ["index.json", "CACHEDIR.TAG", "loci/builds", "loci/http", "loci/envs"] {
             assert!(root.join(path).exists(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_relative_root_is_made_absolute_for_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let up = std::env::current_dir().unwrap().components().count() - 1;
+        let relative = Path::new(&"../".repeat(up)).join(dir.path().strip_prefix("/").unwrap());
+        let store = Store::open(&relative).unwrap();
+        for path in [store.root(), &store.tmp_dir(), &store.envs_dir(), &store.http_dir()] {
+            assert!(path.is_absolute(), "{}", path.display());
+        }
+        store.put(b"bytes").unwrap();
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::ErrorKind;
 
+use oci_spec::image::{ANNOTATION_TITLE, ImageManifest};
 use rayon::prelude::*;
 
 use crate::vocab::digest::Digest;
@@ -43,14 +44,14 @@ pub struct DamagedBlob {
     pub found: Digest,
 }
 
-/// A blob a set needs and the store doesn't have.
+/// A blob that something named needs and the store doesn't have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MissingBlob {
-    /// The set's name.
+    /// The name.
     pub tag: String,
-    /// The blob: the manifest itself, or a wheel of it.
+    /// The blob: the manifest itself, or something that it names.
     pub digest: Digest,
-    /// The wheel's file name; none for the manifest.
+    /// The file it is in a set, a wheel or a text; none for what is no file.
     pub file: Option<String>,
 }
 
@@ -86,8 +87,11 @@ impl Store {
     /// Reads one blob; says what it was when it had to be set aside.
     fn check(&self, digest: &Digest) -> Result<Option<DamagedBlob>, StoreError> {
         let path = self.path(digest);
-        let found =
-            fs::File::open(&path).and_then(Digest::of_reader).map_err(io_error("read", &path))?.0;
+        let found = match fs::File::open(&path).and_then(Digest::of_reader) {
+            // Another `verify` has set it aside since the blobs were listed.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            result => result.map_err(io_error("read", &path))?.0,
+        };
         if found == *digest {
             return Ok(None);
         }
@@ -109,19 +113,17 @@ impl Store {
                 missing.push(MissingBlob { tag, digest, file: None });
                 continue;
             }
-            // What is no set of wheels leads to nothing that was obtained.
-            let Ok(set) =
-                tag.parse().map_err(|_| ()).and_then(|t| self.load_set(&t).map_err(|_| ()))
-            else {
+            // What is no manifest leads to nothing that was obtained.
+            let Ok(manifest) = serde_json::from_slice::<ImageManifest>(&self.read(&digest)?) else {
                 continue;
             };
-            missing.extend(set.wheels.into_iter().filter_map(|wheel| {
-                (!self.contains(&wheel.digest)).then(|| MissingBlob {
-                    tag: tag.clone(),
-                    digest: wheel.digest,
-                    file: Some(wheel.filename.to_string()),
-                })
-            }));
+            for blob in manifest.layers().iter().chain([manifest.config()]) {
+                let Ok(digest) = blob.digest().to_string().parse() else { continue };
+                if !self.contains(&digest) {
+                    let title = blob.annotations().as_ref().and_then(|a| a.get(ANNOTATION_TITLE));
+                    missing.push(MissingBlob { tag: tag.clone(), digest, file: title.cloned() });
+                }
+            }
         }
         missing.sort();
         Ok(missing)
@@ -161,5 +163,15 @@ mod tests {
 
         store.put(b"wheel").unwrap();
         assert!(store.verify(&|_| {}).unwrap().is_clean());
+
+        // The two texts are one blob here.
+        let texts = Digest::of(b"");
+        fs::write(store.path(&texts), b"x").unwrap();
+        for damaged in [1, 0] {
+            let report = store.verify(&|_| {}).unwrap();
+            assert_eq!(report.damaged.len(), damaged);
+            let files: Vec<_> = report.missing.iter().flat_map(|blob| &blob.file).collect();
+            assert_eq!(files, ["global-requirements.txt", "upper-constraints.txt"]);
+        }
     }
 }
