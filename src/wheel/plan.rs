@@ -198,6 +198,10 @@ impl Planner<'_> {
         self.refuse_files_as_directories()?;
         let site_packages = self.scheme.site_packages();
         let record_path = child(&self.dist_info(), "RECORD");
+        if let Some(first) = self.placed.get(&record_path) {
+            let (first, second) = (first.origin.clone(), "RECORD".into());
+            return Err(Fault::Collision { path: record_path.to_string(), first, second });
+        }
         let mut rows = Rows::default();
         for (path, placed) in &self.placed {
             rows.push(relative(path, &site_packages), &placed.facts.digest, placed.facts.size);
@@ -395,6 +399,7 @@ mod tests {
         insta::assert_snapshot!(refused("foo-1.0.data/else/x"), @"the entry `foo-1.0.data/else/x` is not below `scripts`, `data`, `headers`, `purelib` or `platlib`");
         insta::assert_snapshot!(refused("foo-1.0.data/x"), @"the entry `foo-1.0.data/x` is not below `scripts`, `data`, `headers`, `purelib` or `platlib`");
         insta::assert_snapshot!(refused("foo-1.0.data/purelib/foo.py"), @"the entries `foo.py` and `foo-1.0.data/purelib/foo.py` would both be installed at `lib/python3.11/site-packages/foo.py`");
+        insta::assert_snapshot!(refused("foo-1.0.data/purelib/foo-1.0.dist-info/RECORD"), @"the entries `foo-1.0.data/purelib/foo-1.0.dist-info/RECORD` and `RECORD` would both be installed at `lib/python3.11/site-packages/foo-1.0.dist-info/RECORD`");
         insta::assert_snapshot!(refused("foo-1.0.data/purelib/foo.py/x"), @"the entries `foo.py` and `foo-1.0.data/purelib/foo.py/x` would both be installed at `lib/python3.11/site-packages/foo.py`");
     }
 
