@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pep440_rs::Version;
 
-use super::obtain::Release;
+use super::release::Release;
 use crate::build::error::BuildFailure;
 use crate::image::error::ImageError;
 use crate::index::error::IndexError;

@@ -10,7 +10,8 @@ use pep440_rs::Version;
 use tokio::runtime::Handle;
 
 use super::error::PipelineError;
-use super::obtain::{Lineage, Obtainer, Release};
+use super::obtain::Obtainer;
+use super::release::{Lineage, Release};
 use crate::index::select::candidates;
 use crate::resolve::problem::{Candidate, MetadataSource};
 use crate::vocab::core_metadata::CoreMetadata;

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod workshop;
 pub mod requirements;
 mod want;
+pub mod release;
 pub mod obtain;
 mod source_build;
 mod url_pin;

@@ -1,23 +1,22 @@
 //! [`Obtainer`]: one wheel for one release, fetched or built, and never twice in a run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use pep440_rs::Version;
 use tokio::sync::OnceCell;
 
 use super::blocking;
 use super::error::{ObtainError, PipelineError};
 use super::events::{Activity, Ending};
 use super::provision::ProvisionMemo;
+use super::release::{Lineage, Release};
 use super::summary::How;
 use super::workshop::Workshop;
-use crate::index::select::{Choice, Wanted};
-use crate::input::pins::{Equality, Pin, Pins};
+use crate::index::select::Choice;
+use crate::input::pins::Pins;
 use crate::store::set::Origin;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::digest::Digest;
@@ -26,43 +25,6 @@ use crate::vocab::requirement::{PackageName, Requirement};
 use crate::vocab::wheel_filename::WheelFilename;
 use crate::wheel::archive::WheelArchive;
 use crate::wheel::file::WheelFile;
-
-/// A release of a project: its name and exactly one version.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Release {
-    /// The project.
-    pub name: PackageName,
-    /// The version.
-    pub version: Version,
-    /// The version as it stands after `===`, which compares texts; none when another spelling of the
-    /// same version will do.
-    pub exact: Option<String>,
-}
-
-impl Release {
-    /// The release that `pin` names.
-    #[must_use]
-    pub fn pinned(pin: &Pin) -> Self {
-        let exact = (pin.equality == Equality::Arbitrary).then(|| pin.written.clone());
-        Self { name: pin.name.clone(), version: pin.version.clone(), exact }
-    }
-
-    fn wanted(&self) -> Wanted<'_> {
-        match &self.exact {
-            Some(written) => Wanted::Exact { written, version: &self.version },
-            None => Wanted::Version(&self.version),
-        }
-    }
-}
-
-impl fmt::Display for Release {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.exact {
-            Some(written) => write!(f, "{} {written}", self.name),
-            None => write!(f, "{} {}", self.name, self.version),
-        }
-    }
-}
 
 /// A wheel in the store.
 #[derive(Debug, Clone)]
@@ -81,26 +43,6 @@ pub struct Obtained {
     pub seconds: f64,
     /// What it says of itself.
     pub metadata: Arc<CoreMetadata>,
-}
-
-/// The projects whose builds wait for the wheel that is asked for, outermost first.
-#[derive(Debug, Clone, Default)]
-pub struct Lineage(Vec<PackageName>);
-
-impl Lineage {
-    /// This lineage, and `name` below it.
-    #[must_use]
-    pub fn with(&self, name: &PackageName) -> Self {
-        let mut names = self.0.clone();
-        names.push(name.clone());
-        Self(names)
-    }
-
-    /// Whether a build waits for another build's requirement.
-    #[must_use]
-    pub fn is_nested(&self) -> bool {
-        self.0.len() > 1
-    }
 }
 
 /// What obtaining a wheel comes to; shared by all who asked for it.
@@ -169,7 +111,7 @@ impl Obtainer {
         release: &Release,
         lineage: &Lineage,
     ) -> Result<Option<Waiting>, Arc<ObtainError>> {
-        let Some(builder) = lineage.0.last() else { return Ok(None) };
+        let Some(builder) = lineage.innermost() else { return Ok(None) };
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = BTreeSet::new();
         let mut open = vec![&release.name];

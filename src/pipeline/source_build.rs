@@ -8,8 +8,9 @@ use pep440_rs::Version;
 
 use super::error::ObtainError;
 use super::events::{Activity, Ending, Task};
-use super::obtain::{Lineage, Obtained, Obtainer, Release};
+use super::obtain::{Obtained, Obtainer};
 use super::provision::IndexProvision;
+use super::release::{Lineage, Release};
 use super::summary::How;
 use crate::build::builder::{BuildPhase, BuildSource};
 use crate::build::error::BuildFailure;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::error::{ObtainError, PipelineError};
-use super::obtain::{Lineage, Obtained, Obtainer, Release};
+use super::obtain::{Obtained, Obtainer};
+use super::release::{Lineage, Release};
 use super::summary::FailureReport;
 use super::workshop::Workshop;
 use crate::index::select::candidates;
