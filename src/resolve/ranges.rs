@@ -35,29 +35,16 @@ fn versions_of_one(specifier: &VersionSpecifier) -> VersionSet {
             .intersection(&Ranges::higher_than(version.clone())),
         Operator::GreaterThanEqual => Ranges::higher_than(version.clone()),
         Operator::LessThanEqual => Ranges::strictly_lower_than(after(version)),
-        Operator::GreaterThan if version.is_post() => Ranges::higher_than(after(version)),
-        // No post-release of the release it belongs to satisfies `>` a pre-release either. There is
-        // no greatest post-release, so the crate's own "after all of them" is the bound.
-        Operator::GreaterThan => {
-            let release = version.only_release();
-            let first = release.clone().with_post(Some(0)).with_dev(Some(0));
-            let posts = Ranges::from_range_bounds(first..=release.with_max(Some(0)));
-            let above = if version.is_dev() {
-                Ranges::higher_than(after(version))
-            } else {
-                Ranges::strictly_higher_than(version.clone().with_max(Some(0)))
-            };
-            above.intersection(&posts.complement())
+        Operator::GreaterThan if version.is_dev() || version.is_post() => {
+            Ranges::higher_than(after(version))
         }
+        // There is no greatest post-release, so the crate's own "after all of them" is the bound. Those
+        // of the final release are none of a pre-release's: `packaging` 26 takes 1.0.post1 for `>1.0a1`.
+        Operator::GreaterThan => Ranges::strictly_higher_than(version.clone().with_max(Some(0))),
         Operator::LessThan if version.any_prerelease() => {
             Ranges::strictly_lower_than(version.clone())
         }
-        Operator::LessThan => {
-            let base = version.only_release();
-            let before = Ranges::between(base.clone().with_dev(Some(0)), base);
-            Ranges::strictly_lower_than(version.clone().with_dev(Some(0)))
-                .intersection(&before.complement())
-        }
+        Operator::LessThan => Ranges::strictly_lower_than(version.clone().with_dev(Some(0))),
     }
 }
 

@@ -61,11 +61,25 @@ pub fn specifiers(requirement: &Requirement) -> Cow<'_, VersionSpecifiers> {
 #[must_use]
 pub fn allows(specifiers: &VersionSpecifiers, version: &Version) -> bool {
     specifiers.iter().all(|specifier| {
-        // pep440_rs 0.7.3 takes no pre-release for `<1.0rc2` that is one of 1.0, not even `1.0a1`. Those
-        // are left out only where the specifier names none itself (PEP 440, "Exclusive ordered
-        // comparison").
-        if *specifier.operator() == Operator::LessThan && specifier.version().any_prerelease() {
-            return version.clone().without_local() < *specifier.version();
+        // pep440_rs 0.7.3 leaves out of `<V` and `>V` what is a pre- or post-release of V's numbers.
+        // PEP 440 ("Exclusive ordered comparison") says of V itself, and so does `packaging` from 26 on:
+        // `<1.0rc2` takes 1.0a1, `<1.0.post1` takes 1.0rc1, and `>1.0a1` takes 1.0.post1.
+        let given = specifier.version();
+        match specifier.operator() {
+            Operator::LessThan if given.any_prerelease() => {
+                return version.clone().without_local() < *given;
+            }
+            Operator::LessThan => {
+                return version.clone().without_local() < given.clone().with_dev(Some(0));
+            }
+            Operator::GreaterThan if given.is_dev() || given.is_post() => {
+                return version.clone().without_local() > *given;
+            }
+            Operator::GreaterThan => {
+                // The crate's own bound after all post-releases of a version.
+                return version.clone().without_local() > given.clone().with_max(Some(0));
+            }
+            _ => {}
         }
         // pep440_rs 0.7.3 compares only as many numbers as the shorter release has, so that `1` would
         // satisfy `==1.1.*`; with zeros at its end a version is the same version (PEP 440).
@@ -235,6 +249,14 @@ mod tests {
             ("<1.0rc2", "1.0rc2", false),
             ("<1.0rc2", "1.0rc2+local", false),
             ("<1.0", "1.0a1", false),
+            ("<1.0.post1", "1.0rc1", true),
+            ("<1.0.post1", "1.0.post1.dev0", false),
+            (">1.0a1", "1.0.post1", true),
+            (">1.0a1", "1.0a1.post1", false),
+            (">1.0a1", "1.0a1+local", false),
+            (">1.0.dev1", "1.0a1.post1", true),
+            (">1.0", "1.0.post1.dev1", false),
+            (">1.0.post1", "1.0.post1+local", false),
         ] {
             let specifiers: VersionSpecifiers = specifiers.parse().unwrap();
             assert_eq!(
