@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -144,7 +145,8 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
             _ = terminate.recv() => Err(CliError::Interrupted),
         }
     });
-    // A resolver may be waiting in a blocking thread for a network that never answers.
-    runtime.shutdown_background();
+    // Tasks are dropped now, and their child processes and temporary files go with them. A thread may
+    // be waiting for a network that never answers, so there is an end to it.
+    runtime.shutdown_timeout(Duration::from_secs(2));
     outcome
 }
