@@ -65,6 +65,8 @@ async fn find(
             for requirement in &metadata.requires_dist {
                 if requirement.evaluate_markers(target.markers(), &[] as &[ExtraName])
                     && !known.contains_key(&requirement.name)
+                    // A pin that is not in the set failed, and was told so.
+                    && obtainer.pins.get(&requirement.name).is_none()
                 {
                     let needs = wanted.entry(requirement.name.clone()).or_default();
                     needs.push((name.clone(), requirement.clone()));
@@ -91,7 +93,7 @@ async fn find(
             match resolve(&problem, &source) {
                 Ok(resolution) => {
                     for (name, package) in resolution.packages {
-                        if !known.contains_key(&name) {
+                        if !known.contains_key(&name) && obtainer.pins.get(&name).is_none() {
                             let version = package.version;
                             let release = Release { name: name.clone(), version, exact: None };
                             releases.insert(name, release);

@@ -76,7 +76,7 @@ impl IndexSource {
         }
         // Only its backend tells what this sdist needs.
         let release = Release { name: name.clone(), version: version.clone(), exact: None };
-        let metadata = obtainer.sdist_metadata(&release, file, lineage).await.map_err(Arc::new)?;
+        let metadata = obtainer.sdist_metadata(&release, file, lineage).await?;
         Ok(Arc::new(metadata))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 use super::blocking;
 use super::error::{ObtainError, PipelineError};
@@ -48,6 +48,14 @@ pub struct Obtained {
 /// What obtaining a wheel comes to; shared by all who asked for it.
 pub(super) type Outcome = Result<Arc<Obtained>, Arc<ObtainError>>;
 
+/// A release that somebody asked for.
+#[derive(Default)]
+struct Order {
+    outcome: OnceCell<Outcome>,
+    /// Told when a build asks for it: it must not queue behind that build then.
+    hurry: Notify,
+}
+
 /// Obtains wheels: each release once a run, however many ask for it.
 pub struct Obtainer {
     pub(super) workshop: Arc<Workshop>,
@@ -55,7 +63,7 @@ pub struct Obtainer {
     pub(super) pins: Arc<Pins>,
     /// What build requirements must keep to.
     pub(super) build_constraints: Vec<Requirement>,
-    outcomes: Mutex<HashMap<Release, Arc<OnceCell<Outcome>>>>,
+    outcomes: Mutex<HashMap<Release, Arc<Order>>>,
     /// Which build waits for which other projects, to find builds that wait for each other.
     waits: Mutex<BTreeMap<PackageName, BTreeSet<PackageName>>>,
     pub(super) provisions: ProvisionMemo,
@@ -89,13 +97,20 @@ impl Obtainer {
         // Boxed, since a build obtains its own requirements.
         async move {
             let _waiting = this.wait_for(&release, &lineage)?;
-            let cell = {
+            let order = {
                 let mut outcomes = this.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
                 Arc::clone(outcomes.entry(release.clone()).or_default())
             };
-            let outcome = cell
+            if lineage.innermost().is_some() {
+                order.hurry.notify_one();
+            }
+            let outcome = order
+                .outcome
                 .get_or_init(|| async {
-                    this.obtain_now(&release, &lineage).await.map(Arc::new).map_err(Arc::new)
+                    this.obtain_now(&release, &lineage, &order.hurry)
+                        .await
+                        .map(Arc::new)
+                        .map_err(Arc::new)
                 })
                 .await;
             outcome.clone()
@@ -106,7 +121,7 @@ impl Obtainer {
     /// Notes that the innermost build of `lineage` waits for `release`.
     ///
     /// Two builds that need each other would wait for ever: the second one to ask is refused.
-    fn wait_for(
+    pub(super) fn wait_for(
         self: &Arc<Self>,
         release: &Release,
         lineage: &Lineage,
@@ -138,6 +153,7 @@ impl Obtainer {
         self: &Arc<Self>,
         release: &Release,
         lineage: &Lineage,
+        hurry: &Notify,
     ) -> Result<Obtained, ObtainError> {
         let workshop = &self.workshop;
         match workshop.choose(&release.name, &release.wanted()).await?? {
@@ -145,7 +161,7 @@ impl Obtainer {
             Choice::Sdist(_) if workshop.rules.get(&release.name).never_build => {
                 Err(ObtainError::NeverBuild { release: release.clone() })
             }
-            Choice::Sdist(file) => self.build_sdist(release, &file, lineage).await,
+            Choice::Sdist(file) => self.build_sdist(release, &file, lineage, hurry).await,
         }
     }
 
@@ -218,7 +234,7 @@ impl Obtainer {
 }
 
 /// A build waits for a wheel as long as this lives.
-struct Waiting {
+pub(super) struct Waiting {
     obtainer: Arc<Obtainer>,
     builder: PackageName,
     name: PackageName,

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
-use tokio::sync::OnceCell;
 
 use super::blocking;
 use super::error::PipelineError;
@@ -30,7 +29,7 @@ type Asked = (Vec<String>, Vec<String>);
 /// What was provided in this run, by the requirements and constraints asked for: dozens of sdists
 /// ask for nothing but setuptools.
 #[derive(Default)]
-pub struct ProvisionMemo(Mutex<HashMap<Asked, Arc<OnceCell<Provided>>>>);
+pub struct ProvisionMemo(Mutex<HashMap<Asked, Provided>>);
 
 /// Provides build requirements from the indexes. Pins are preferred, not forced: a package that asks
 /// for another version of its build tool than the release has must get it.
@@ -94,27 +93,24 @@ impl Provision for IndexProvision {
         async move {
             let mut bounds = constraints.to_vec();
             bounds.extend_from_slice(&self.obtainer.build_constraints);
-            if self.lineage.is_nested() {
-                // What an outer build waits for must not wait for what that build provides.
-                let provided = self.provide_now(requirements.to_vec(), bounds).await;
-                return provided.map_err(ProvisionError::from);
-            }
             let texts = |list: &[Requirement]| {
                 let mut texts: Vec<String> = list.iter().map(ToString::to_string).collect();
                 texts.sort();
                 texts
             };
-            let cell = {
-                let mut memo =
-                    self.obtainer.provisions.0.lock().unwrap_or_else(PoisonError::into_inner);
-                Arc::clone(memo.entry((texts(requirements), texts(&bounds))).or_default())
-            };
-            let provided = cell
-                .get_or_try_init(|| async {
-                    self.provide_now(requirements.to_vec(), bounds).await.map(Arc::new)
-                })
-                .await
-                .map_err(ProvisionError::from)?;
+            let asked = (texts(requirements), texts(&bounds));
+            let memo = &self.obtainer.provisions.0;
+            let known = memo.lock().unwrap_or_else(PoisonError::into_inner).get(&asked).cloned();
+            if let Some(provided) = known {
+                return Ok(provided.as_ref().clone());
+            }
+            // Two builds may find out the same side by side; that one waited for the other would be
+            // unknown to `Obtainer::wait_for`.
+            let provided = self.provide_now(requirements.to_vec(), bounds).await;
+            let provided = Arc::new(provided.map_err(ProvisionError::from)?);
+            memo.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(asked, Arc::clone(&provided));
             Ok(provided.as_ref().clone())
         }
         .boxed()

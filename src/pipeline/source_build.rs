@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pep440_rs::Version;
+use tokio::sync::Notify;
 
 use super::error::ObtainError;
 use super::events::{Activity, Ending, Task};
@@ -27,9 +28,10 @@ impl Obtainer {
         release: &Release,
         file: &DistFile,
         lineage: &Lineage,
+        hurry: &Notify,
     ) -> Result<Obtained, ObtainError> {
         let (source, size) = self.fetch_sdist(file).await?;
-        self.build(&release.name, Some(&release.version), source, size, lineage).await
+        self.build(&release.name, Some(&release.version), source, size, lineage, hurry).await
     }
 
     /// Builds a wheel of `name` from `source`, whose size in bytes is `size`.
@@ -40,6 +42,7 @@ impl Obtainer {
         source: BuildSource,
         size: u64,
         lineage: &Lineage,
+        hurry: &Notify,
     ) -> Result<Obtained, ObtainError> {
         let workshop = &self.workshop;
         let lineage = lineage.with(name);
@@ -47,7 +50,13 @@ impl Obtainer {
             // A build that another build waits for must not queue behind it.
             None
         } else {
-            Some(workshop.limits.builds.enter(weight(workshop.rules.get(name), size)).await)
+            let weight = weight(workshop.rules.get(name), size);
+            tokio::select! {
+                biased;
+                // A build that holds a pass came to wait for this one, which may use its share.
+                () = hurry.notified() => None,
+                pass = workshop.limits.builds.enter(weight) => Some(pass),
+            }
         };
         // What it waited for its turn is not its own time.
         let begun = Instant::now();
@@ -85,9 +94,11 @@ impl Obtainer {
         release: &Release,
         file: &DistFile,
         lineage: &Lineage,
-    ) -> Result<CoreMetadata, ObtainError> {
+    ) -> Result<CoreMetadata, Arc<ObtainError>> {
+        // Its backend's requirements may be built for it: that is waiting too.
+        let _waiting = self.wait_for(release, lineage)?;
         let workshop = &self.workshop;
-        let (source, _) = self.fetch_sdist(file).await?;
+        let (source, _) = self.fetch_sdist(file).await.map_err(Arc::new)?;
         let provision = IndexProvision::new(Arc::clone(self), lineage.with(&release.name));
         let task = workshop.events.start(Activity::Metadata { release: release.to_string() });
         let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
@@ -98,7 +109,7 @@ impl Obtainer {
                 task.end(Ending::Done);
                 Ok(metadata)
             }
-            Err(failure) => Err(failed(task, failure)),
+            Err(failure) => Err(Arc::new(failed(task, failure))),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Notify;
 
 use super::checkout::{checkout, commit_source};
 use super::error::{ObtainError, PipelineError};
@@ -51,7 +52,7 @@ impl Obtainer {
             SdistFormat::of(file).ok_or_else(|| PipelineError::NoArchive { path: file.into() })?;
         let path = self.workshop.store.path(&fetched.digest);
         let source = BuildSource::Sdist { path, format, digest: fetched.digest };
-        self.build(&pin.name, None, source, fetched.size, &Lineage::default()).await
+        self.build(&pin.name, None, source, fetched.size, &Lineage::default(), &Notify::new()).await
     }
 
     async fn obtain_commit(self: &Arc<Self>, pin: &UrlPin) -> Result<Obtained, ObtainError> {
@@ -65,7 +66,7 @@ impl Obtainer {
             .map_err(PipelineError::from)?;
         let commit = checkout(&url, reference.as_deref(), tree.path()).await?;
         let source = commit_source(tree.path(), &commit);
-        self.build(&pin.name, None, source, 0, &Lineage::default()).await
+        self.build(&pin.name, None, source, 0, &Lineage::default(), &Notify::new()).await
     }
 
     /// Fetches the file; its fragment may promise a hash (`#sha256=...`).
