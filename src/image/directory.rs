@@ -16,10 +16,11 @@ use crate::store::set::{SetWheel, WheelSet};
 use crate::wheel::file::WheelFile;
 
 use super::error::{ImageError, io_error};
-use super::index_json::WheelIndex;
+use super::index_json::{IndexedWheel, WheelIndex};
 use super::layer::{Content, Member, copy_blob};
 use super::{
-    INDEX, TMP_PREFIX, WriteOptions, Written, claim, index_member, keep, temporary_in, texts,
+    Earlier, INDEX, TMP_PREFIX, WriteOptions, Written, claim, index_member, keep, temporary_in,
+    texts,
 };
 
 /// Writes `set` into the directory `dir`, file by file, each whole or not at all.
@@ -32,15 +33,17 @@ pub(super) fn write(
     dir: &Path,
     options: &WriteOptions<'_>,
 ) -> Result<Written, ImageError> {
-    let index = WheelIndex::of(set, store)?;
+    let mut index = WheelIndex::of(set, store)?;
     let folder = dir.join(".loci");
     fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
     let _claim = claim(dir, TMP_PREFIX)?;
-    let earlier = fs::read(dir.join(INDEX))
+    let mut earlier = fs::read(dir.join(INDEX))
         .ok()
         .and_then(|bytes| WheelIndex::parse(&bytes).ok())
-        .map(|index| index.wheels.into_iter().map(|wheel| wheel.filename.to_string()).collect())
-        .unwrap_or_default();
+        .map_or_else(Vec::new, |index| index.wheels);
+    if options.earlier == Earlier::Keep {
+        index.add(earlier.extract_if(.., |wheel| dir.join(wheel.filename.as_str()).is_file()));
+    }
 
     let mut written = Written::default();
     let counts = set
@@ -55,7 +58,7 @@ pub(super) fn write(
     for text in texts(set) {
         write_text(&text, dir, &mut written)?;
     }
-    clear(set, dir, &earlier, &mut written)?;
+    clear(&index, dir, &earlier, &mut written)?;
     // Last, so that wheels are ours from the moment the index says so until they are removed.
     write_text(&index_member(&index), dir, &mut written)?;
     Ok(written)
@@ -101,18 +104,21 @@ fn write_text(member: &Member, dir: &Path, written: &mut Written) -> Result<(), 
     Ok(())
 }
 
-/// Removes the wheels of the earlier set that this one does not have, and notes the others.
+/// Removes the wheels of the earlier set that the index does not have, and notes the others.
 fn clear(
-    set: &WheelSet,
+    index: &WheelIndex,
     dir: &Path,
-    earlier: &BTreeSet<String>,
+    earlier: &[IndexedWheel],
     written: &mut Written,
 ) -> Result<(), ImageError> {
-    let ours: BTreeSet<&str> = set.wheels.iter().map(|wheel| wheel.filename.as_str()).collect();
+    let names = |wheels: &[IndexedWheel]| -> BTreeSet<String> {
+        wheels.iter().map(|wheel| wheel.filename.to_string()).collect()
+    };
+    let (ours, earlier) = (names(&index.wheels), names(earlier));
     for entry in fs::read_dir(dir).map_err(io_error("list", dir))? {
         let entry = entry.map_err(io_error("list", dir))?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if !name.ends_with(".whl") || ours.contains(name.as_str()) {
+        if !name.ends_with(".whl") || ours.contains(&name) {
             continue;
         }
         if earlier.contains(&name) {

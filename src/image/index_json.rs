@@ -98,6 +98,16 @@ impl WheelIndex {
         Ok(Self { version: VERSION, wheels })
     }
 
+    /// Adds wheels that stand beside those of the set, unless one of their name is there.
+    pub(super) fn add(&mut self, wheels: impl IntoIterator<Item = IndexedWheel>) {
+        for wheel in wheels {
+            if self.wheels.iter().all(|known| known.filename != wheel.filename) {
+                self.wheels.push(wheel);
+            }
+        }
+        self.wheels.sort_by(|a, b| a.filename.as_str().cmp(b.filename.as_str()));
+    }
+
     /// Its text: JSON with one wheel a line, so that two of them can be compared by people too.
     ///
     /// # Panics

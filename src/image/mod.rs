@@ -33,6 +33,15 @@ use index_json::WheelIndex;
 use layer::{Content, Member};
 use reference::Reference;
 
+/// What becomes of wheels that an earlier set put into a directory and this one does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// They are removed.
+    Remove,
+    /// They stay, and stay ours: this set lacks what failed, and they may be all there is of it.
+    Keep,
+}
+
 /// How a set is written.
 #[derive(Clone, Copy)]
 pub struct WriteOptions<'a> {
@@ -40,6 +49,8 @@ pub struct WriteOptions<'a> {
     pub epoch: u64,
     /// The architecture the wheels are for, as `uname -m` calls it.
     pub machine: &'a str,
+    /// What becomes of an earlier set's wheels in a directory.
+    pub earlier: Earlier,
     /// Told the bytes as they are written or found to be there already.
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
@@ -162,6 +173,7 @@ pub(crate) mod testing {
 
     use std::sync::LazyLock;
 
+    use super::Earlier;
     use crate::store::Store;
     use crate::store::set::{Origin, SetWheel, WheelSet};
     use crate::support::wheel::WheelMaker;
@@ -169,7 +181,7 @@ pub(crate) mod testing {
     use super::*;
 
     pub(crate) const OPTIONS: WriteOptions<'_> =
-        WriteOptions { epoch: 0, machine: "x86_64", progress: &|_| {} };
+        WriteOptions { epoch: 0, machine: "x86_64", earlier: Earlier::Remove, progress: &|_| {} };
 
     /// Made once: of 3 MiB that deflate finds nothing in.
     static LARGE: LazyLock<(String, Vec<u8>)> = LazyLock::new(|| {

@@ -170,11 +170,21 @@ pub enum ObtainError {
         /// The release.
         release: Release,
     },
+    /// The wheel at the URL of a pin is another project's, or for another Python.
+    #[error("`{file}` is not a wheel of `{name}` for {target}")]
+    OtherWheel {
+        /// The project.
+        name: PackageName,
+        /// The wheel's file name.
+        file: String,
+        /// The Python and platform.
+        target: String,
+    },
     /// Two builds need each other.
     #[error("building `{builder}` needs `{release}`, whose build needs `{builder}`")]
     Cycle {
-        /// The project whose build asked.
-        builder: PackageName,
+        /// The release whose build asked.
+        builder: String,
         /// What it asked for.
         release: Release,
     },

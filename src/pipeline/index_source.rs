@@ -17,13 +17,17 @@ use crate::resolve::problem::{Candidate, MetadataSource};
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::requirement::PackageName;
 
+/// Releases that are there already, with their metadata.
+pub type Known = BTreeMap<PackageName, (Version, Arc<CoreMetadata>)>;
+
 /// Answers the resolver from the indexes; the backend of an sdist is asked for what the index
 /// does not tell.
+#[derive(Clone)]
 pub struct IndexSource {
     obtainer: Arc<Obtainer>,
     lineage: Lineage,
     runtime: Handle,
-    known: Arc<BTreeMap<PackageName, (Version, Arc<CoreMetadata>)>>,
+    known: Arc<Known>,
 }
 
 impl IndexSource {
@@ -36,14 +40,10 @@ impl IndexSource {
         Self { obtainer, lineage, runtime: Handle::current(), known: Arc::default() }
     }
 
-    /// Answers for these releases from here: they are obtained already.
+    /// The same source, but for these releases it answers from here: they are obtained already.
     #[must_use]
-    pub fn with_known(
-        mut self,
-        known: BTreeMap<PackageName, (Version, Arc<CoreMetadata>)>,
-    ) -> Self {
-        self.known = Arc::new(known);
-        self
+    pub fn with_known(&self, known: &Known) -> Self {
+        Self { known: Arc::new(known.clone()), ..self.clone() }
     }
 
     async fn versions_now(

@@ -79,7 +79,13 @@ async fn to_lock(workshop: &Workshop, resolution: Resolution) -> Result<Lock, Pi
             sdist: None,
         };
         for file in page.files_of(&package.version) {
-            let Some(sha256) = file.sha256 else { continue };
+            let Some(sha256) = file.sha256 else {
+                let name = file.filename.as_str();
+                workshop.events.warn(format!(
+                    "`{name}` is not in the lock: its index does not tell its SHA-256"
+                ));
+                continue;
+            };
             package.requires_python = package.requires_python.or(file.requires_python);
             match file.filename {
                 DistFilename::Wheel(filename) => {

@@ -1,6 +1,6 @@
 //! [`Obtainer`]: one wheel for one release, fetched or built, and never twice in a run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::store::set::Origin;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::digest::Digest;
 use crate::vocab::dist_file::{DistFile, DistFilename};
-use crate::vocab::requirement::{PackageName, Requirement};
+use crate::vocab::requirement::Requirement;
 use crate::vocab::wheel_filename::WheelFilename;
 use crate::wheel::archive::WheelArchive;
 use crate::wheel::file::WheelFile;
@@ -64,8 +64,8 @@ pub struct Obtainer {
     /// What build requirements must keep to.
     pub(super) build_constraints: Vec<Requirement>,
     outcomes: Mutex<HashMap<Release, Arc<Order>>>,
-    /// Which build waits for which other projects, to find builds that wait for each other.
-    waits: Mutex<BTreeMap<PackageName, BTreeSet<PackageName>>>,
+    /// Which build waits for which release, to find builds that wait for each other.
+    waits: Mutex<Vec<(String, String)>>,
     pub(super) provisions: ProvisionMemo,
 }
 
@@ -127,26 +127,24 @@ impl Obtainer {
         lineage: &Lineage,
     ) -> Result<Option<Waiting>, Arc<ObtainError>> {
         let Some(builder) = lineage.innermost() else { return Ok(None) };
+        let wanted = release.to_string();
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = BTreeSet::new();
-        let mut open = vec![&release.name];
+        let mut open = vec![wanted.as_str()];
         while let Some(name) = open.pop() {
             if name == builder {
                 return Err(Arc::new(ObtainError::Cycle {
-                    builder: builder.clone(),
+                    builder: builder.to_owned(),
                     release: release.clone(),
                 }));
             }
             if seen.insert(name) {
-                open.extend(waits.get(name).into_iter().flatten());
+                open.extend(waits.iter().filter(|(by, _)| by == name).map(|(_, of)| of.as_str()));
             }
         }
-        waits.entry(builder.clone()).or_default().insert(release.name.clone());
-        Ok(Some(Waiting {
-            obtainer: Arc::clone(self),
-            builder: builder.clone(),
-            name: release.name.clone(),
-        }))
+        let edge = (builder.to_owned(), wanted);
+        waits.push(edge.clone());
+        Ok(Some(Waiting { obtainer: Arc::clone(self), edge }))
     }
 
     async fn obtain_now(
@@ -236,15 +234,14 @@ impl Obtainer {
 /// A build waits for a wheel as long as this lives.
 pub(super) struct Waiting {
     obtainer: Arc<Obtainer>,
-    builder: PackageName,
-    name: PackageName,
+    edge: (String, String),
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut waits = self.obtainer.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(names) = waits.get_mut(&self.builder) {
-            names.remove(&self.name);
+        if let Some(at) = waits.iter().position(|edge| *edge == self.edge) {
+            waits.swap_remove(at);
         }
     }
 }

@@ -47,23 +47,24 @@ impl fmt::Display for Release {
     }
 }
 
-/// The projects whose builds wait for the wheel that is asked for, outermost first.
+/// The builds that wait for the wheel that is asked for, outermost first, each by its release: one
+/// release of a project may need another one.
 #[derive(Debug, Clone, Default)]
-pub struct Lineage(Vec<PackageName>);
+pub struct Lineage(Vec<String>);
 
 impl Lineage {
-    /// This lineage, and `name` below it.
+    /// This lineage, and the build of `release` below it.
     #[must_use]
-    pub fn with(&self, name: &PackageName) -> Self {
-        let mut names = self.0.clone();
-        names.push(name.clone());
-        Self(names)
+    pub fn with(&self, release: String) -> Self {
+        let mut releases = self.0.clone();
+        releases.push(release);
+        Self(releases)
     }
 
     /// The build that asks.
     #[must_use]
-    pub fn innermost(&self) -> Option<&PackageName> {
-        self.0.last()
+    pub fn innermost(&self) -> Option<&str> {
+        self.0.last().map(String::as_str)
     }
 
     /// Whether a build waits for another build's requirement.

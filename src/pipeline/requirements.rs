@@ -14,7 +14,8 @@ use super::obtain::{Obtained, Obtainer};
 use super::summary::{FailureReport, OmissionReport, Summary, WheelReport};
 use super::want::Want;
 use super::workshop::Workshop;
-use super::write;
+use super::write::{self, Outcome};
+use crate::image::Earlier;
 use crate::image::reference::Reference;
 use crate::input::constraints::Constraints;
 use crate::input::document::Document;
@@ -84,7 +85,7 @@ pub async fn requirements(
     let mut harvest = Harvest::default();
     obtain_all(&obtainer, &wanted, &mut harvest).await;
     if job.scope == Scope::Complete {
-        let more = complete::missing(&obtainer, &harvest.wheels).await;
+        let more = complete::missing(&obtainer, &harvest.wheels, &job.packages).await;
         warnings.extend(more.warnings.iter().cloned());
         for warning in more.warnings {
             workshop.events.warn(warning);
@@ -93,21 +94,27 @@ pub async fn requirements(
         obtain_all(&obtainer, &wanted, &mut harvest).await;
     }
 
-    let set = Arc::new(WheelSet {
+    let set = WheelSet {
         wheels: harvest.wheels.values().map(|obtained| set_wheel(obtained)).collect(),
         constraints: constraints_text(&pins, &harvest),
         global_requirements: job
             .global_requirements
             .as_ref()
             .map_or_else(String::new, |document| document.text().to_owned()),
-    });
+    };
     let written = if set.wheels.is_empty() && !harvest.failures.is_empty() {
         let warning = "nothing was obtained: what was written before is left as it is";
         workshop.events.warn(warning.to_owned());
         warnings.push(warning.to_owned());
         Vec::new()
     } else {
-        write::write(&workshop, &set, &job.tag, &job.destinations, job.epoch).await?
+        let (tag, earlier) = if harvest.failures.is_empty() {
+            (job.tag.clone(), Earlier::Remove)
+        } else {
+            (tag_of_part(&workshop, &job.tag, &mut warnings)?, Earlier::Keep)
+        };
+        let outcome = Arc::new(Outcome { set, earlier });
+        write::write(&workshop, &outcome, &tag, &job.destinations, job.epoch).await?
     };
     let mut failures = harvest.failures;
     failures.sort_by(|a, b| a.name.cmp(&b.name));
@@ -120,6 +127,30 @@ pub async fn requirements(
         written,
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// What a set that lacks something is called: a whole one keeps its name, so that what only it holds
+/// is not collected.
+fn tag_of_part(
+    workshop: &Workshop,
+    tag: &Tag,
+    warnings: &mut Vec<String>,
+) -> Result<Tag, PipelineError> {
+    let taken =
+        workshop.store.tags()?.iter().any(|named| named.tag.as_deref() == Some(tag.as_str()));
+    let part = format!("{tag}-partial");
+    match part.parse::<Tag>() {
+        Ok(part) if taken => {
+            let warning = format!(
+                "in the store the set is called `{part}`, for something failed; `{tag}` stays as it was"
+            );
+            workshop.events.warn(warning.clone());
+            warnings.push(warning);
+            Ok(part)
+        }
+        // Nothing is lost, or the name is too long to be made longer.
+        _ => Ok(tag.clone()),
+    }
 }
 
 /// What was obtained so far.
@@ -180,19 +211,12 @@ fn unpinned<'a>(
 
 /// Leaves out the pins that the package rules drop, and says why.
 fn leave_out(workshop: &Workshop, mut pins: Pins) -> (Pins, Vec<OmissionReport>) {
-    let arch = workshop.target().platform().arch().to_owned();
     let mut omitted = Vec::new();
     for pin in pins.clone().iter() {
-        let rule = workshop.rules.get(&pin.name);
-        let reason = if let Some(reason) = &rule.drop {
-            reason.clone()
-        } else if rule.skip_arch.contains(&arch) {
-            format!("it is not built on {arch}")
-        } else {
-            continue;
-        };
-        omitted.push(OmissionReport { name: pin.display_name.clone(), reason });
-        pins = pins.without(&pin.name);
+        if let Some(reason) = workshop.omission(&pin.name) {
+            omitted.push(OmissionReport { name: pin.display_name.clone(), reason });
+            pins = pins.without(&pin.name);
+        }
     }
     (pins, omitted)
 }

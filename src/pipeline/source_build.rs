@@ -7,7 +7,7 @@ use std::time::Instant;
 use pep440_rs::Version;
 use tokio::sync::Notify;
 
-use super::error::ObtainError;
+use super::error::{ObtainError, PipelineError};
 use super::events::{Activity, Ending, Task};
 use super::obtain::{Obtained, Obtainer};
 use super::provision::IndexProvision;
@@ -20,6 +20,7 @@ use crate::store::set::Origin;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::dist_file::{DistFile, DistFilename};
 use crate::vocab::requirement::PackageName;
+use crate::wheel::file::WheelFile;
 
 impl Obtainer {
     /// Fetches the sdist `file` and builds a wheel of it.
@@ -45,7 +46,11 @@ impl Obtainer {
         hurry: &Notify,
     ) -> Result<Obtained, ObtainError> {
         let workshop = &self.workshop;
-        let lineage = lineage.with(name);
+        let release = match version {
+            Some(version) => format!("{name} {version}"),
+            None => name.to_string(),
+        };
+        let lineage = lineage.with(release.clone());
         let _pass = if lineage.is_nested() {
             // A build that another build waits for must not queue behind it.
             None
@@ -61,22 +66,22 @@ impl Obtainer {
         // What it waited for its turn is not its own time.
         let begun = Instant::now();
         let provision = IndexProvision::new(Arc::clone(self), lineage);
-        let release = match version {
-            Some(version) => format!("{name} {version}"),
-            None => name.to_string(),
-        };
         let task = workshop.events.start(Activity::Build { release });
         let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
         let request = workshop.build_request(name, version, source, &on_phase);
         match workshop.builder.build(&request, &provision).await {
             Ok(built) => {
                 task.end(if built.reused { Ending::Reused } else { Ending::Done });
+                let path = workshop.store.path(&built.digest);
+                let size = WheelFile::open(&path).map_err(PipelineError::from)?.len();
                 Ok(Obtained {
                     metadata: self.read(&built.filename, built.digest).await?,
                     filename: built.filename,
-                    size: workshop.store.size(&built.digest).unwrap_or_default(),
+                    size,
                     digest: built.digest,
-                    origin: Origin::Built { key: built.key.unwrap_or(built.log) },
+                    origin: Origin::Built {
+                        key: built.key.expect("archives and commits have an identity"),
+                    },
                     how: if built.reused { How::Reused } else { How::Built },
                     seconds: begun.elapsed().as_secs_f64(),
                 })
@@ -99,7 +104,7 @@ impl Obtainer {
         let _waiting = self.wait_for(release, lineage)?;
         let workshop = &self.workshop;
         let (source, _) = self.fetch_sdist(file).await.map_err(Arc::new)?;
-        let provision = IndexProvision::new(Arc::clone(self), lineage.with(&release.name));
+        let provision = IndexProvision::new(Arc::clone(self), lineage.with(release.to_string()));
         let task = workshop.events.start(Activity::Metadata { release: release.to_string() });
         let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
         let request =

@@ -38,6 +38,14 @@ impl Obtainer {
         let begun = Instant::now();
         let fetched = self.fetch_promised(pin, file).await?;
         if let Ok(filename) = file.parse::<WheelFilename>() {
+            let target = self.workshop.target();
+            if *filename.name() != pin.name || target.tags().priority(filename.tags()).is_none() {
+                return Err(ObtainError::OtherWheel {
+                    name: pin.name.clone(),
+                    file: filename.to_string(),
+                    target: target.to_string(),
+                });
+            }
             return Ok(Obtained {
                 metadata: self.read(&filename, fetched.digest).await?,
                 filename,

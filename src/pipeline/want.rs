@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use pep440_rs::Operator;
+
 use super::error::{ObtainError, PipelineError};
 use super::obtain::{Obtained, Obtainer};
 use super::release::{Lineage, Release};
@@ -91,8 +93,16 @@ pub(super) async fn newest(
     let page = workshop.page(name).await?;
     let ranges: Vec<_> = limits.iter().map(|limit| specifiers(limit)).collect();
     let all = candidates(&page, workshop.target(), &workshop.formats);
-    let admitted =
-        || all.iter().filter(|c| !c.yanked && ranges.iter().all(|range| allows(range, &c.version)));
+    // Who names a version exactly has decided, yanked or not (PEP 592).
+    let exact = ranges
+        .iter()
+        .flat_map(|range| range.iter())
+        .any(|specifier| matches!(specifier.operator(), Operator::Equal | Operator::ExactEqual));
+    let admitted = || {
+        all.iter().filter(|c| {
+            (exact || !c.yanked) && ranges.iter().all(|range| allows(range, &c.version))
+        })
+    };
     let chosen = admitted().find(|c| !c.version.any_prerelease()).or_else(|| admitted().next());
     match chosen {
         Some(candidate) => {

@@ -136,6 +136,17 @@ impl Workshop {
         Ok(metadata.clone())
     }
 
+    /// Why the package rules leave a project out, if they do.
+    #[must_use]
+    pub fn omission(&self, name: &PackageName) -> Option<String> {
+        let rule = self.rules.get(name);
+        let arch = self.target().platform().arch();
+        rule.drop.clone().or_else(|| {
+            let skipped = rule.skip_arch.iter().any(|skipped| skipped == arch);
+            skipped.then(|| format!("it is not built on {arch}"))
+        })
+    }
+
     /// What is wanted of a build of `name` from `source`.
     #[must_use]
     pub fn build_request<'a>(

@@ -7,18 +7,26 @@ use super::error::PipelineError;
 use super::events::{Activity, Ending, Stage, Task};
 use super::workshop::Workshop;
 use crate::image::reference::Reference;
-use crate::image::{self, WriteOptions};
+use crate::image::{self, Earlier, WriteOptions};
 use crate::store::names::Tag;
 use crate::store::set::WheelSet;
 
-/// Names `set` in the store as `tag` and writes it to each destination, in order; everything written
-/// is dated `epoch` seconds after 1970. Returns the destinations as the user wrote them.
+/// What is written, and whether it is all that was wanted.
+pub struct Outcome {
+    /// The set.
+    pub set: WheelSet,
+    /// What becomes of the wheels of an earlier set: a set that lacks what failed removes none.
+    pub earlier: Earlier,
+}
+
+/// Names the set in the store as `tag` and writes it to each destination, in order; everything
+/// written is dated `epoch` seconds after 1970. Returns the destinations as the user wrote them.
 ///
 /// # Errors
 /// When the store or a destination cannot be written; the set is named before the first destination.
 pub async fn write(
     workshop: &Arc<Workshop>,
-    set: &Arc<WheelSet>,
+    outcome: &Arc<Outcome>,
     tag: &Tag,
     destinations: &[Reference],
     epoch: u64,
@@ -28,19 +36,19 @@ pub async fn write(
     }
     let mut written = Vec::new();
     {
-        let (workshop, set, tag) = (Arc::clone(workshop), Arc::clone(set), tag.clone());
-        blocking(move || Ok(workshop.store.save_set(&tag, &set)?)).await?;
+        let (workshop, outcome, tag) = (Arc::clone(workshop), Arc::clone(outcome), tag.clone());
+        blocking(move || Ok(workshop.store.save_set(&tag, &outcome.set)?)).await?;
     }
     for destination in destinations {
         let name = destination.to_string();
         let task = Arc::new(workshop.events.start(Activity::Write { destination: name.clone() }));
-        let outcome = {
-            let (workshop, set) = (Arc::clone(workshop), Arc::clone(set));
+        let ended = {
+            let (workshop, outcome) = (Arc::clone(workshop), Arc::clone(outcome));
             let (destination, task) = (destination.clone(), Arc::clone(&task));
-            blocking(move || write_one(&workshop, &set, &destination, epoch, &task)).await
+            blocking(move || write_one(&workshop, &outcome, &destination, epoch, &task)).await
         };
         let task = Arc::into_inner(task).expect("the closure that shared it has ended");
-        match outcome {
+        match ended {
             Ok(()) => task.end(Ending::Done),
             Err(error) => {
                 task.end(Ending::Failed { cause: error.explain(), log: None });
@@ -54,21 +62,22 @@ pub async fn write(
 
 fn write_one(
     workshop: &Workshop,
-    set: &WheelSet,
+    outcome: &Outcome,
     destination: &Reference,
     epoch: u64,
     task: &Task,
 ) -> Result<(), PipelineError> {
     if let Reference::Store { tag } = destination {
-        workshop.store.save_set(tag, set)?;
+        workshop.store.save_set(tag, &outcome.set)?;
         return Ok(());
     }
     let options = WriteOptions {
         epoch,
+        earlier: outcome.earlier,
         machine: workshop.target().platform().arch(),
         progress: &|bytes| task.advance(bytes),
     };
-    let written = image::write(set, &workshop.store, destination, &options)?;
+    let written = image::write(&outcome.set, &workshop.store, destination, &options)?;
     if !written.strangers.is_empty() {
         workshop.events.warn(format!(
             "`{destination}` also holds wheels of another origin: {}",
