@@ -16,6 +16,7 @@ mod lock;
 mod requirements;
 mod source;
 mod together;
+mod waiting;
 mod world;
 
 use std::path::Path;

@@ -266,3 +266,45 @@ fn what_an_earlier_run_wrote_is_left_when_the_index_is_down() {
     assert_eq!(world.files("wheels"), before);
     assert!(world.loci("store ls").good().out.starts_with("latest                   9 wheels"));
 }
+
+#[test]
+fn what_completes_a_set_goes_together() {
+    let world = World::new();
+    world.index.wheel(&WheelMaker::new("m1", "1.0").requires("dd<3"));
+    world.index.wheel(&WheelMaker::new("m3", "1.0").requires("cc"));
+    world.index.wheel(&WheelMaker::new("cc", "1.0").requires("dd<2"));
+    for version in ["1.0", "2.0", "3.0"] {
+        world.index.wheel(&WheelMaker::new("dd", version));
+    }
+    // An extra that one wheel of the set asks of another.
+    world.index.wheel(&WheelMaker::new("exa", "1.0").requires("exb[fancy]"));
+    let exb = WheelMaker::new("exb", "1.0").header("Provides-Extra: fancy");
+    world.index.wheel(&exb.requires("exc; extra == 'fancy'"));
+    world.index.wheel(&WheelMaker::new("exc", "1.0"));
+    world.write("c.txt", "m1===1.0\nm3===1.0\nexa===1.0\nexb===1.0\n");
+    world.loci("build requirements -c c.txt -o dir:set").good();
+    let constraints = world.read("set/upper-constraints.txt");
+    for pin in ["cc===1.0\n", "dd===1.0\n", "exc===1.0\n"] {
+        assert!(constraints.contains(pin), "{constraints}");
+    }
+    world.loci("install m3 --wheels dir:set --prefix m3").good();
+    world.loci("install exa --wheels dir:set --prefix exa").good();
+}
+
+#[test]
+fn a_set_that_lacks_something_takes_nothing_away() {
+    let world = World::new();
+    world.index.wheel(&WheelMaker::new("alpha", "1.0"));
+    world.index.wheel(&WheelMaker::new("beta", "1.0"));
+    world.write("c.txt", "alpha===1.0\nbeta===1.0\n");
+    world.loci("build requirements -c c.txt -o dir:set").good();
+    world.write("c.txt", "alpha===1.0\nbeta===77\n");
+    let run = world.loci("build requirements -c c.txt -o dir:set").ends(3);
+    assert!(run.err.contains("`latest` stays as it was"), "{}", run.err);
+    assert!(world.path("set/beta-1.0-py3-none-any.whl").exists());
+    world.loci("install beta --wheels store: --prefix beta").good();
+    // A whole set again removes what it does not have.
+    world.write("c.txt", "alpha===1.0\n");
+    world.loci("build requirements -c c.txt -o dir:set").good();
+    assert!(!world.path("set/beta-1.0-py3-none-any.whl").exists());
+}
