@@ -7,7 +7,7 @@ use std::str::FromStr;
 use url::Url;
 
 use crate::store::names::{Tag, TagError};
-use crate::store::set::Origin;
+use crate::vocab::redact::{publishable, redact};
 
 use super::source::Location;
 
@@ -95,7 +95,7 @@ impl fmt::Display for Reference {
             Self::Oci { dir, tag: None } => write!(f, "oci:{}", dir.display()),
             Self::Oci { dir, tag: Some(tag) } => write!(f, "oci:{}:{tag}", dir.display()),
             Self::Store { tag } => write!(f, "store:{tag}"),
-            Self::Url(url) => f.write_str(Origin::without_credentials(url).as_str()),
+            Self::Url(url) => f.write_str(publishable(url).as_str()),
         }
     }
 }
@@ -104,7 +104,7 @@ impl fmt::Display for Reference {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// It does not say what kind of place it is.
-    #[error("`{text}` does not say what it is: {hint}")]
+    #[error("`{}` does not say what it is: {}", redact(text), redact(hint))]
     NoTransport {
         /// The text.
         text: String,
@@ -127,7 +127,7 @@ pub enum ReferenceError {
     #[error(transparent)]
     Tag(#[from] TagError),
     /// It begins as a URL and is none.
-    #[error("`{text}` is not a URL")]
+    #[error("`{}` is not a URL", redact(text))]
     Url {
         /// The text.
         text: String,

@@ -17,6 +17,7 @@ use super::credentials::{Credentials, Netrc};
 use super::error::{IndexError, Shown};
 pub use super::transport::ClientSettings;
 use super::transport::{Pair, roots};
+use crate::vocab::redact::without_login;
 
 /// Waits no longer than this on our own account.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
@@ -209,10 +210,7 @@ impl Client {
         };
         // The login goes into a header of our own; the address must not repeat it.
         let login = self.0.credentials.login(url);
-        let mut bare = url.clone();
-        let _ = bare.set_username("");
-        let _ = bare.set_password(None);
-        let mut request = of(pair).get(bare).headers(headers.clone());
+        let mut request = of(pair).get(without_login(url)).headers(headers.clone());
         if let Some(login) = login {
             request = request.basic_auth(login.name, login.password);
         }

@@ -10,6 +10,8 @@ use std::sync::RwLock;
 use percent_encoding::percent_decode_str;
 use url::{Origin, Url};
 
+use crate::vocab::redact::without_login;
+
 /// A name and a password for HTTP's Basic authentication.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Login {
@@ -38,10 +40,8 @@ impl Credentials {
 
     /// The address without its login, which is remembered.
     pub(super) fn strip(&self, url: &Url) -> Url {
-        let mut bare = url.clone();
+        let bare = without_login(url);
         let Some(login) = login_in(url) else { return bare };
-        let _ = bare.set_username("");
-        let _ = bare.set_password(None);
         let entry = (bare.origin(), bare.path().to_owned(), login);
         let mut told = self.told.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !told.contains(&entry) {

@@ -11,8 +11,9 @@ use super::json::JsonPageError;
 use crate::store::error::StoreError;
 use crate::vocab::core_metadata::CoreMetadataError;
 use crate::vocab::digest::Digest;
+use crate::vocab::redact::redact;
 
-/// An address as people may see it: a user's name stays, a password does not.
+/// An address as people may see it (see [`redact`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown(String);
 
@@ -21,13 +22,8 @@ impl Shown {
     #[must_use]
     pub fn new(url: &Url) -> Self {
         let mut url = url.clone();
-        // A name without a password is a token on many servers, so both are hidden.
-        if !url.username().is_empty() || url.password().is_some() {
-            let _ = url.set_password(None);
-            let _ = url.set_username("****");
-        }
         url.set_fragment(None);
-        Self(url.into())
+        Self(redact(url.as_str()).into_owned())
     }
 }
 

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use pep440_rs::Version;
 use url::Url;
 
+use crate::vocab::redact::redact;
 use crate::vocab::requirement::{PackageName, package_name};
 use crate::vocab::sdist_filename::SdistFormat;
 
-use super::document::{redact, shown};
+use super::document::shown;
 use super::error::InputError;
 
 /// Where projects live whose source is not said, each under its name.

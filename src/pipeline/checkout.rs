@@ -7,8 +7,8 @@ use tokio::process::Command;
 
 use super::error::PipelineError;
 use crate::build::builder::BuildSource;
-use crate::input::document::redact;
 use crate::vocab::digest::Digest;
+use crate::vocab::redact::redact;
 
 /// The tree at `path`, which holds `commit`: it is built once however often it is checked out.
 pub(super) fn commit_source(path: &Path, commit: &str) -> BuildSource {

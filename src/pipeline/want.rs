@@ -12,7 +12,7 @@ use super::workshop::Workshop;
 use crate::index::select::candidates;
 use crate::input::document::Place;
 use crate::input::pins::{Pin, UrlPin};
-use crate::store::set::Origin;
+use crate::vocab::redact::publishable;
 use crate::vocab::requirement::{PackageName, Requirement, allows, specifiers};
 
 /// Something a wheel is wanted of.
@@ -42,7 +42,7 @@ impl Want<'_> {
         let at = |place: &Place| Some(format!("{}:{}", place.origin, place.line));
         let (version, place) = match self {
             Self::Pin(pin) => (pin.written.clone(), at(&pin.place)),
-            Self::Url(pin) => (Origin::without_credentials(&pin.url).into(), at(&pin.place)),
+            Self::Url(pin) => (publishable(&pin.url).into(), at(&pin.place)),
             Self::Extra(_, requirements) => {
                 let asked: Vec<_> =
                     requirements.iter().map(|r| specifiers(r).to_string()).collect();

@@ -17,6 +17,7 @@ use url::Url;
 
 use super::lock::{FilePlace, Lock, LockedFile, LockedPackage};
 use crate::vocab::digest::Digest;
+use crate::vocab::redact::{redact, without_login};
 use crate::vocab::requirement::{PackageName, package_name, parse_strict};
 use crate::vocab::sdist_filename::SdistFilename;
 use crate::vocab::wheel_filename::WheelFilename;
@@ -103,7 +104,7 @@ fn write_package(text: &mut String, package: &LockedPackage) {
         package.dependencies.iter().map(|name| format!("{{ name = {} }}", quoted(name))).collect();
     list(text, "dependencies", &dependencies);
     if let Some(index) = &package.index {
-        line(text, "index", &quoted(&shareable(index)));
+        line(text, "index", &quoted(&without_login(index)));
     }
     if let Some(sdist) = &package.sdist {
         line(text, "sdist", &file(sdist, sdist.filename.as_str()));
@@ -117,7 +118,7 @@ fn write_package(text: &mut String, package: &LockedPackage) {
 
 fn file<N>(file: &LockedFile<N>, filename: &str) -> String {
     let place = match &file.place {
-        FilePlace::Url(url) => format!("url = {}", quoted(&shareable(url))),
+        FilePlace::Url(url) => format!("url = {}", quoted(&without_login(url))),
         FilePlace::Path(path) => format!("path = {}", quoted(path)),
     };
     let size = file.size.map(|size| format!("size = {size}, ")).unwrap_or_default();
@@ -147,14 +148,6 @@ fn quoted(value: &impl fmt::Display) -> String {
 /// A marker as text; one that always holds has none of its own.
 fn written(marker: &MarkerTree) -> String {
     marker.try_to_string().unwrap_or_else(|| "python_version >= '0'".into())
-}
-
-fn shareable(url: &Url) -> Url {
-    let mut url = url.clone();
-    // Only addresses that cannot have credentials refuse to lose them.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url
 }
 
 /// Turns what serde read into a lock, with the line of whatever is wrong.
@@ -199,7 +192,7 @@ impl Reader<'_> {
         PylockError::Value {
             place: self.place(value),
             key,
-            text: value.get_ref().clone(),
+            text: redact(value.get_ref()).into_owned(),
             // Some parsers underline the text on further lines; the first says what is wrong.
             reason: reason
                 .to_string()

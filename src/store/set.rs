@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::vocab::digest::Digest;
+use crate::vocab::redact::publishable;
 use crate::vocab::wheel_filename::WheelFilename;
 
 use super::Store;
@@ -81,19 +82,7 @@ impl Origin {
     /// Fetched from `url`, less its secrets: a set is published.
     #[must_use]
     pub fn fetched(url: &Url) -> Self {
-        Self::Fetched { url: Self::without_credentials(url).into() }
-    }
-
-    /// `url` without user name, password, query and fragment.
-    #[must_use]
-    pub fn without_credentials(url: &Url) -> Url {
-        let mut url = url.clone();
-        // Fails only for URLs that can have no user, where there is nothing to leave out.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.set_query(None);
-        url.set_fragment(None);
-        url
+        Self::Fetched { url: publishable(url).into() }
     }
 }
 

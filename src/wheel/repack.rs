@@ -14,6 +14,7 @@ use super::archive::{WheelArchive, child};
 use super::error::{Fault, WheelError};
 use super::file::WheelFile;
 use super::record::{Record, Rows};
+use crate::vocab::civil::Civil;
 use crate::vocab::digest::Digest;
 use crate::vocab::wheel_filename::WheelFilename;
 
@@ -34,19 +35,10 @@ impl SourceDateEpoch {
 
     /// The nearest time a zip archive can tell.
     fn zip_time(self) -> DateTime {
-        let seconds = self.0.clamp(ZIP_TIMES.0, ZIP_TIMES.1);
-        let (days, time) = (seconds / 86400, seconds % 86400);
-        let (year, month, day) = civil(days);
-        let byte = |value: u64| u8::try_from(value).unwrap_or_default();
-        DateTime::from_date_and_time(
-            u16::try_from(year).unwrap_or(1980),
-            byte(month),
-            byte(day),
-            byte(time / 3600),
-            byte(time / 60 % 60),
-            byte(time % 60),
-        )
-        .unwrap_or_default()
+        let Civil { year, month, day, hour, minute, second } =
+            Civil::of(self.0.clamp(ZIP_TIMES.0, ZIP_TIMES.1));
+        let year = u16::try_from(year).unwrap_or(1980);
+        DateTime::from_date_and_time(year, month, day, hour, minute, second).unwrap_or_default()
     }
 }
 
@@ -62,20 +54,6 @@ impl FromStr for SourceDateEpoch {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
     }
-}
-
-/// Year, month and day of a day since 1970 in the Gregorian calendar (Howard Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
-const fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + (month <= 2) as u64, month, day)
 }
 
 /// Writes the wheel `file`, called `filename`, to `out`: the same files, `.dist-info` last and RECORD
@@ -192,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_civil() {
+    fn times_are_those_a_zip_can_tell() {
         for (seconds, time) in [
             (0, "1980-01-01 00:00:00"),
             (951_782_400, "2000-02-29 00:00:00"),
