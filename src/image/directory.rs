@@ -12,16 +12,14 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::store::Store;
+use crate::store::file::{TMP_PREFIX, keep, temporary_in};
 use crate::store::set::{SetWheel, WheelSet};
 use crate::wheel::file::WheelFile;
 
 use super::error::{ImageError, io_error};
 use super::index_json::{IndexedWheel, WheelIndex};
 use super::layer::{Content, Member, copy_blob};
-use super::{
-    Earlier, INDEX, TMP_PREFIX, WriteOptions, Written, claim, index_member, keep, temporary_in,
-    texts,
-};
+use super::{Earlier, INDEX, WriteOptions, Written, claim, index_member, texts};
 
 /// Writes `set` into the directory `dir`, file by file, each whole or not at all.
 ///

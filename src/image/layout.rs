@@ -15,6 +15,7 @@ use oci_spec::image::{
 use rayon::prelude::*;
 
 use crate::store::Store;
+use crate::store::file::TMP_PREFIX;
 use crate::store::layout::Layout;
 use crate::store::names::Tag;
 use crate::store::set::{WheelSet, sha256};
@@ -25,7 +26,7 @@ use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
 use super::layer::{Content, Layer, Member};
 use super::plan::plan;
-use super::{TMP_PREFIX, WriteOptions, Written, claim, index_member, safe, texts};
+use super::{WriteOptions, Written, claim, index_member, safe, texts};
 
 /// The annotation with the number of wheels in the image.
 const WHEELS: &str = "org.openstack.loci.wheels";

@@ -20,7 +20,6 @@ mod image_contents;
 mod tar_contents;
 
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 
 use crate::store::Store;
@@ -126,9 +125,6 @@ fn parent_of(path: &Path) -> Result<&Path, ImageError> {
     Ok(parent)
 }
 
-/// Temporary files begin so, in directories and in layouts.
-const TMP_PREFIX: &str = ".loci-";
-
 /// Lets one process at a time write below `dir`, and removes the temporary files a killed one left
 /// there, which begin with `prefix`. The claim ends when what this gives is dropped. A file system
 /// without locks is written without one, and then nothing is removed.
@@ -146,25 +142,6 @@ fn claim(dir: &Path, prefix: &str) -> Result<Option<File>, ImageError> {
         }
     }
     Ok(Some(file))
-}
-
-/// A temporary file in `dir`, which becomes the real one by a rename.
-fn temporary_in(dir: &Path, prefix: &str) -> Result<tempfile::NamedTempFile, ImageError> {
-    use std::os::unix::fs::PermissionsExt;
-    tempfile::Builder::new()
-        .prefix(prefix)
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(dir)
-        .map_err(io_error("create a file in", dir))
-}
-
-/// Syncs `file` and gives it the name `path`.
-fn keep(file: tempfile::NamedTempFile, path: &Path) -> Result<(), ImageError> {
-    file.as_file()
-        .sync_data()
-        .and_then(|()| file.persist(path).map_err(|error| error.error))
-        .map(drop)
-        .map_err(|error: io::Error| io_error("write", path)(error))
 }
 
 #[cfg(test)]

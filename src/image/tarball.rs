@@ -9,16 +9,14 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::store::Store;
+use crate::store::file::{TMP_PREFIX, keep, temporary_in};
 use crate::store::set::WheelSet;
 use crate::wheel::file::WheelFile;
 
 use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
 use super::layer::{Content, Layer, Member};
-use super::{
-    TMP_PREFIX, WriteOptions, Written, claim, index_member, keep, parent_of, safe, temporary_in,
-    texts,
-};
+use super::{WriteOptions, Written, claim, index_member, parent_of, safe, texts};
 
 /// Writes `set` to the file at `path`, in place of what is there, once it is whole.
 ///

@@ -93,7 +93,7 @@ impl Indexes {
             }
         }
         Self {
-            cache: PageCache::new(store.http_dir().join("pages")),
+            cache: PageCache::new(store.http_dir().join("pages"), store.tmp_dir()),
             started: now(),
             client,
             store,

@@ -15,9 +15,10 @@ use url::Url;
 use super::error::{IndexError, Shown};
 use super::fetch::{joined, local};
 use super::indexes::Indexes;
-use super::page_cache::replace;
 use super::range::ContentRange;
 use super::zip_tail::{self, Opened, TAIL};
+use crate::store::error::StoreError;
+use crate::store::file::replace;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::digest::Digest;
 use crate::vocab::dist_file::{DistFile, DistFilename, MetadataFile};
@@ -70,7 +71,7 @@ impl Indexes {
             },
         };
         if let Some(path) = cached
-            && let Err(error) = write_cached(&path, &bytes)
+            && let Err(error) = write_cached(&self.store.tmp_dir(), &path, &bytes)
         {
             tracing::debug!(%error, path = %path.display(), "metadata is not cached");
         }
@@ -276,8 +277,8 @@ fn read_cached(path: &Path) -> Option<Vec<u8>> {
     (Digest::of(&bytes) == Digest::from_bytes(digest)).then_some(bytes)
 }
 
-fn write_cached(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_cached(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut cached = Digest::of(bytes).as_bytes().to_vec();
     cached.extend_from_slice(bytes);
-    replace(path, &cached)
+    replace(tmp, path, &cached)
 }

@@ -3,8 +3,7 @@
 //! It is only a cache: a file that is not there, not whole or of another format is a miss, and a
 //! write that fails is no failure of the run.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,8 @@ use url::Url;
 
 use super::client::Validators;
 use super::listing::Listing;
+use crate::store::file::replace;
+use crate::store::layout::canonical_json;
 use crate::vocab::digest::Digest;
 use crate::vocab::requirement::PackageName;
 
@@ -22,6 +23,7 @@ const DEFAULT_FRESH: u64 = 600;
 #[derive(Debug)]
 pub(super) struct PageCache {
     dir: PathBuf,
+    tmp: PathBuf,
 }
 
 /// A listing from an earlier run, or from this one.
@@ -63,9 +65,9 @@ impl CachedPage {
 }
 
 impl PageCache {
-    /// A cache in `dir`, which is made when it is first written to.
-    pub(super) const fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    /// A cache in `dir`, which is made when it is first written to; `tmp` is for temporary files.
+    pub(super) const fn new(dir: PathBuf, tmp: PathBuf) -> Self {
+        Self { dir, tmp }
     }
 
     pub(super) fn get(&self, url: &Url, name: &PackageName) -> Option<CachedPage> {
@@ -90,7 +92,7 @@ impl PageCache {
             last_modified: validators.last_modified.clone(),
         };
         let path = self.path(url);
-        if let Err(error) = write(&path, &stamp, listing) {
+        if let Err(error) = replace(&self.tmp, &path, &bytes(&stamp, listing)) {
             tracing::debug!(%error, path = %path.display(), "an index page is not cached");
         }
     }
@@ -100,22 +102,11 @@ impl PageCache {
     }
 }
 
-fn write(path: &Path, stamp: &Stamp, listing: &Listing) -> std::io::Result<()> {
-    let mut bytes = serde_json::to_vec(stamp)?;
+fn bytes(stamp: &Stamp, listing: &Listing) -> Vec<u8> {
+    let mut bytes = canonical_json(stamp);
     bytes.push(b'\n');
     bytes.extend_from_slice(listing.as_text().as_bytes());
-    replace(path, &bytes)
-}
-
-/// Writes a cached file by renaming, so that no reader sees half of it. It is not synced: what a
-/// power cut leaves is found out when it is read.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs_err::create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
+    bytes
 }
 
 /// Nanoseconds since 1970.

@@ -10,7 +10,8 @@ use tempfile::NamedTempFile;
 
 use crate::vocab::digest::{Digest, Hasher};
 
-use super::error::{StoreError, io_error};
+use super::error::StoreError;
+use super::file::keep;
 
 /// A blob while its bytes arrive. Dropped before it is committed, it leaves nothing.
 pub struct BlobWriter {
@@ -60,10 +61,7 @@ impl BlobWriter {
     /// writer was first, its equal bytes are replaced, which no reader notices and which mends a
     /// blob that was damaged.
     fn keep(self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.blobs.join(digest.hex());
-        self.file.as_file().sync_data().map_err(io_error("sync", &path))?;
-        self.file.persist(&path).map_err(|error| io_error("write", &path)(error.error))?;
-        Ok(())
+        keep(self.file, &self.blobs.join(digest.hex()))
     }
 }
 

@@ -14,9 +14,7 @@ use crate::vocab::digest::Digest;
 
 use super::blob::BlobWriter;
 use super::error::{StoreError, io_error};
-
-/// Temporary files in a layout begin so; whoever finds one old may delete it.
-const TMP_PREFIX: &str = ".loci-";
+use super::file::{TMP_PREFIX, temporary_in};
 
 /// An OCI image layout on disk.
 #[derive(Debug, Clone)]
@@ -192,7 +190,7 @@ impl Layout {
     }
 
     pub(crate) fn temporary(&self) -> Result<tempfile::NamedTempFile, StoreError> {
-        temporary_in(&self.tmp)
+        temporary_in(&self.tmp, TMP_PREFIX)
     }
 }
 
@@ -209,17 +207,9 @@ pub fn canonical_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(&value).expect("a JSON value is JSON")
 }
 
-pub(crate) fn temporary_in(dir: &Path) -> Result<tempfile::NamedTempFile, StoreError> {
-    tempfile::Builder::new()
-        .prefix(TMP_PREFIX)
-        .permissions(permissions())
-        .tempfile_in(dir)
-        .map_err(io_error("create a file in", dir))
-}
-
 /// Writes `bytes` to `path` in `dir` unless another process did so first.
 fn write_new(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let mut file = temporary_in(dir)?;
+    let mut file = temporary_in(dir, TMP_PREFIX)?;
     file.write_all(bytes).map_err(io_error("write", path))?;
     file.as_file().sync_data().map_err(io_error("write", path))?;
     match file.persist_noclobber(path) {
@@ -228,13 +218,6 @@ fn write_new(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         }
         _ => Ok(()),
     }
-}
-
-/// What is stored is for everyone to read, as far as the umask allows; `tempfile` alone would give
-/// 0600, and an image written so could not be served by another user.
-fn permissions() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o644)
 }
 
 #[cfg(test)]

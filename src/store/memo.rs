@@ -4,7 +4,6 @@
 //! that an older loci wrote in another shape, reads as absent, and its value is found out again.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -13,7 +12,8 @@ use serde::de::DeserializeOwned;
 use crate::vocab::digest::Digest;
 
 use super::error::{StoreError, io_error};
-use super::layout::{canonical_json, temporary_in};
+use super::file::replace;
+use super::layout::canonical_json;
 
 /// Values of one kind, remembered by digest.
 #[derive(Debug, Clone)]
@@ -38,12 +38,7 @@ impl Memo {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn put(&self, key: &Digest, value: &impl Serialize) -> Result<(), StoreError> {
-        let path = self.path(key);
-        fs::create_dir_all(&self.dir).map_err(io_error("create", &self.dir))?;
-        let mut file = temporary_in(&self.tmp)?;
-        file.write_all(&canonical_json(value)).map_err(io_error("write", &path))?;
-        file.persist(&path).map_err(|error| io_error("write", &path)(error.error))?;
-        Ok(())
+        replace(&self.tmp, &self.path(key), &canonical_json(value))
     }
 
     /// Forgets what is remembered under `key`.

@@ -29,6 +29,7 @@
 pub mod layout;
 pub mod blob;
 pub mod names;
+pub(crate) mod file;
 pub mod lease;
 pub mod memo;
 pub mod builds;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::vocab::digest::Digest;
 
 use super::error::{StoreError, io_error};
+use super::file::keep;
 use super::layout::{Layout, canonical_json};
 
 /// A name for a manifest in a layout.
@@ -138,8 +139,7 @@ impl Layout {
         let path = self.index_path();
         let mut file = self.temporary()?;
         file.write_all(&canonical_json(&index)).map_err(io_error("write", &path))?;
-        file.as_file().sync_data().map_err(io_error("sync", &path))?;
-        file.persist(&path).map_err(|error| io_error("write", &path)(error.error))?;
+        keep(file, &path)?;
         sync_dir(self.root())
     }
 
