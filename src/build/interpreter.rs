@@ -20,8 +20,6 @@ const PROBE: &str = include_str!("probe.py");
 pub struct Interpreter {
     target: Target,
     executable: PathBuf,
-    base_prefix: PathBuf,
-    ext_suffix: String,
     has_headers: bool,
     identity: String,
 }
@@ -48,10 +46,10 @@ impl Interpreter {
         let line = stdout.trim_end().lines().last().unwrap_or_default();
         let answer: Answer = serde_json::from_str(line)
             .map_err(|source| InterpreterError::Answer { python: python.into(), source })?;
-        Self::from_answer(python, answer)
+        Self::from_answer(python, &answer)
     }
 
-    fn from_answer(python: &Path, answer: Answer) -> Result<Self, InterpreterError> {
+    fn from_answer(python: &Path, answer: &Answer) -> Result<Self, InterpreterError> {
         let target = answer.target(python)?;
         let executable = PathBuf::from(&answer.executable);
         let (digest, _) = fs_err::File::open(&executable)
@@ -65,14 +63,7 @@ impl Interpreter {
             hasher.update(b"\0");
         }
         let identity = format!("cpython-{}-{}", target.python(), hasher.finish().0.short());
-        Ok(Self {
-            target,
-            executable,
-            base_prefix: answer.base_prefix.into(),
-            ext_suffix: answer.ext_suffix,
-            has_headers: answer.headers,
-            identity,
-        })
+        Ok(Self { target, executable, has_headers: answer.headers, identity })
     }
 
     /// The Python and platform that its wheels are for.
@@ -85,18 +76,6 @@ impl Interpreter {
     #[must_use]
     pub fn executable(&self) -> &Path {
         &self.executable
-    }
-
-    /// `sys.base_prefix`: where it is installed.
-    #[must_use]
-    pub fn base_prefix(&self) -> &Path {
-        &self.base_prefix
-    }
-
-    /// The end of an extension module's file name, for example `.cpython-311-x86_64-linux-gnu.so`.
-    #[must_use]
-    pub fn ext_suffix(&self) -> &str {
-        &self.ext_suffix
     }
 
     /// Whether `Python.h` is there, without which no extension module can be compiled.
@@ -130,7 +109,6 @@ struct Answer {
     libc: (String, String),
     machine: String,
     executable: String,
-    base_prefix: String,
     build: String,
     ext_suffix: String,
     compiler: Vec<String>,
@@ -236,7 +214,6 @@ mod tests {
         let interpreter = Interpreter::probe(Path::new("python3")).unwrap();
         assert!(interpreter.executable().is_absolute());
         assert!(interpreter.identity().starts_with("cpython-3."));
-        assert!(interpreter.ext_suffix().ends_with(".so"));
         let again = Interpreter::probe(interpreter.executable()).unwrap();
         assert_eq!(again.identity(), interpreter.identity());
         assert_eq!(again.target().to_string(), interpreter.target().to_string());

@@ -51,7 +51,6 @@ print(json.dumps({
     "libc": libc(),
     "machine": machine(),
     "executable": getattr(sys, "_base_executable", None) or sys.executable,
-    "base_prefix": sys.base_prefix,
     "build": sys.version,
     "ext_suffix": sysconfig.get_config_var("EXT_SUFFIX") or "",
     "compiler": [sysconfig.get_config_var(name) or "" for name in ("CC", "CFLAGS", "LDSHARED")],

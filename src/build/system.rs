@@ -14,7 +14,7 @@ const LEGACY_REQUIRES: &str = "setuptools>=40.8.0";
 
 /// A backend, where it is imported from, and what must be installed to import it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuildSystem {
+pub(super) struct BuildSystem {
     requires: Vec<Requirement>,
     backend: String,
     backend_path: Vec<String>,
@@ -25,7 +25,7 @@ impl BuildSystem {
     ///
     /// # Errors
     /// [`SystemError`] when the tree is no Python project or says something that cannot be followed.
-    pub fn read(tree: &Path) -> Result<Self, SystemError> {
+    pub(super) fn read(tree: &Path) -> Result<Self, SystemError> {
         let path = tree.join("pyproject.toml");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -69,19 +69,19 @@ impl BuildSystem {
 
     /// What must be installed before the backend is asked anything.
     #[must_use]
-    pub fn requires(&self) -> &[Requirement] {
+    pub(super) fn requires(&self) -> &[Requirement] {
         &self.requires
     }
 
     /// The backend as `module` or `module:object`.
     #[must_use]
-    pub fn backend(&self) -> &str {
+    pub(super) fn backend(&self) -> &str {
         &self.backend
     }
 
     /// Directories inside the tree that the backend is imported from, relative to it.
     #[must_use]
-    pub fn backend_path(&self) -> &[String] {
+    pub(super) fn backend_path(&self) -> &[String] {
         &self.backend_path
     }
 }

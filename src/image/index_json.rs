@@ -20,7 +20,7 @@ const VERSION: u32 = 1;
 
 /// What a written set says of its wheels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WheelIndex {
+pub(super) struct WheelIndex {
     /// The version of the format: 1.
     pub version: u32,
     /// The wheels, sorted by file name.
@@ -29,7 +29,7 @@ pub struct WheelIndex {
 
 /// One wheel of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IndexedWheel {
+pub(super) struct IndexedWheel {
     /// The file name.
     pub filename: WheelFilename,
     /// The digest.
@@ -62,7 +62,7 @@ impl WheelIndex {
     /// # Errors
     /// [`ImageError::Wheel`] when a wheel has no metadata that can be read, [`ImageError::Entry`] when two have
     /// one file name, [`ImageError::Io`].
-    pub fn of(set: &WheelSet, store: &Store) -> Result<Self, ImageError> {
+    pub(super) fn of(set: &WheelSet, store: &Store) -> Result<Self, ImageError> {
         let mut wheels = set
             .wheels
             .par_iter()
@@ -113,7 +113,7 @@ impl WheelIndex {
     /// # Panics
     /// Never: every field is JSON.
     #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut text = format!("{{\"version\":{},\"wheels\":[\n", self.version);
         let lines: Vec<_> = self
             .wheels
@@ -129,13 +129,13 @@ impl WheelIndex {
     ///
     /// # Errors
     /// What the parser says.
-    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 
     /// The entry of the wheel called `filename`.
     #[must_use]
-    pub fn get(&self, filename: &WheelFilename) -> Option<&IndexedWheel> {
+    pub(super) fn get(&self, filename: &WheelFilename) -> Option<&IndexedWheel> {
         let find = |wheel: &IndexedWheel| wheel.filename.as_str().cmp(filename.as_str());
         // Others may have written it, in any order.
         match self.wheels.binary_search_by(find) {

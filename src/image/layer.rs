@@ -26,7 +26,7 @@ const FORMAT: u32 = 1;
 
 /// A file in a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub(super) struct Member {
     /// Its path.
     pub path: SafePath,
     /// Its bytes.
@@ -35,7 +35,7 @@ pub struct Member {
 
 /// The bytes of a [`Member`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub(super) enum Content {
     /// A blob of the store.
     Blob {
         /// Its digest.
@@ -50,7 +50,7 @@ pub enum Content {
 impl Member {
     /// The number of its bytes.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         match &self.content {
             Content::Blob { size, .. } => *size,
             Content::Bytes(bytes) => bytes.len() as u64,
@@ -88,7 +88,7 @@ impl Member {
 
 /// A deterministic tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layer {
+pub(super) struct Layer {
     members: Vec<Member>,
     epoch: u64,
 }
@@ -96,39 +96,39 @@ pub struct Layer {
 impl Layer {
     /// A layer of `members`, sorted by path, all of the time `epoch` in seconds since 1970.
     #[must_use]
-    pub fn sorted(mut members: Vec<Member>, epoch: u64) -> Self {
+    pub(super) fn sorted(mut members: Vec<Member>, epoch: u64) -> Self {
         members.sort_by(|a, b| a.path.cmp(&b.path));
         Self { members, epoch }
     }
 
     /// A tar of `members` in the order they come.
     #[must_use]
-    pub fn ordered(members: Vec<Member>, epoch: u64) -> Self {
+    pub(super) fn ordered(members: Vec<Member>, epoch: u64) -> Self {
         Self { members, epoch }
     }
 
     /// The files in it, in their order.
     #[must_use]
-    pub fn members(&self) -> &[Member] {
+    pub(super) fn members(&self) -> &[Member] {
         &self.members
     }
 
     /// Where the bytes of each member begin, in the order of the members.
     #[must_use]
-    pub fn offsets(&self) -> Vec<u64> {
+    pub(super) fn offsets(&self) -> Vec<u64> {
         self.parts().into_iter().map(|part| part.offset).collect()
     }
 
     /// The size of the tar in bytes.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         let last = self.parts().pop();
         last.map_or(0, |part| part.offset + part.member.size().next_multiple_of(BLOCK)) + 2 * BLOCK
     }
 
     /// The bytes of all members.
     #[must_use]
-    pub fn content_size(&self) -> u64 {
+    pub(super) fn content_size(&self) -> u64 {
         self.members.iter().map(Member::size).sum()
     }
 
@@ -148,7 +148,7 @@ impl Layer {
 
     /// A digest of all that the tar's bytes depend on. Equal recipes are equal layers.
     #[must_use]
-    pub fn recipe(&self) -> Digest {
+    pub(super) fn recipe(&self) -> Digest {
         let members: Vec<_> = self
             .members
             .iter()
@@ -164,7 +164,7 @@ impl Layer {
     /// # Errors
     /// [`ImageError::Store`] when a blob is gone or damaged, [`ImageError::Io`] when one cannot be read, and what
     /// `refused` makes of an error of `out`.
-    pub fn write_to(
+    pub(super) fn write_to(
         &self,
         store: &Store,
         out: &mut dyn Write,

@@ -1,18 +1,18 @@
 //! The requirements set outside the store: as an OCI image, as a tarball, as a directory; and all
 //! of them read back.
 //!
-//! A set is laid out once as [`layer::Layer`]s, deterministic tars whose bytes depend on nothing but
+//! A set is laid out once as layers, deterministic tars whose bytes depend on nothing but
 //! the wheels in them. [`write()`] puts them where a [`reference::Reference`] says; [`source::Source`] reads any of
 //! those, and images and tars made by others. Nothing here unpacks an archive: wheels are read where
 //! they stand, or imported into the store.
 
 pub mod reference;
-pub mod index_json;
-pub mod layer;
-pub mod plan;
-pub mod layout;
-pub mod tarball;
-pub mod directory;
+mod index_json;
+mod layer;
+mod plan;
+mod layout;
+mod tarball;
+mod directory;
 pub mod source;
 pub mod error;
 

@@ -20,7 +20,7 @@ const MOST_LARGE: usize = 60 - BUCKETS as usize - 1;
 /// The wheels of each layer: large ones first, by file name, then the buckets, each sorted by file
 /// name. The metadata layer is not among them.
 #[must_use]
-pub fn plan(wheels: &[SetWheel]) -> Vec<Vec<&SetWheel>> {
+pub(super) fn plan(wheels: &[SetWheel]) -> Vec<Vec<&SetWheel>> {
     let mut sorted: Vec<&SetWheel> = wheels.iter().collect();
     sorted.sort_by(|a, b| {
         b.size.cmp(&a.size).then_with(|| a.filename.as_str().cmp(b.filename.as_str()))

@@ -24,7 +24,7 @@ use crate::vocab::requirement::PackageName;
 use crate::vocab::target::Target;
 
 /// The index that is asked when nobody names one.
-pub const DEFAULT_INDEX: &str = "https://pypi.org/simple/";
+const DEFAULT_INDEX: &str = "https://pypi.org/simple/";
 
 /// JSON is wanted most: it is smaller to read and tells sizes (PEP 691, "Version + Format Selection").
 const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, \

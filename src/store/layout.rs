@@ -86,7 +86,7 @@ impl Layout {
 
     /// The same layout with its temporary files in `tmp`, on the same file system.
     #[must_use]
-    pub fn with_tmp(self, tmp: PathBuf) -> Self {
+    pub(super) fn with_tmp(self, tmp: PathBuf) -> Self {
         Self { tmp, ..self }
     }
 

@@ -117,8 +117,7 @@ impl Tags {
     }
 
     /// Takes a list of tags, most wanted first.
-    #[must_use]
-    pub fn from_ordered(ordered: Vec<Tag>) -> Self {
+    fn from_ordered(ordered: Vec<Tag>) -> Self {
         let mut ranks = HashMap::with_capacity(ordered.len());
         for (rank, tag) in ordered.iter().enumerate() {
             ranks.entry(tag.clone()).or_insert(rank);

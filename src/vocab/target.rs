@@ -138,12 +138,6 @@ impl Target {
     pub fn satisfies(&self, requires_python: &VersionSpecifiers) -> bool {
         requires_python.contains(&self.python.only_release())
     }
-
-    /// The short name of the Python in wheel tags, for example `cp311`.
-    #[must_use]
-    pub fn python_tag(&self) -> String {
-        format!("cp3{}", self.minor)
-    }
 }
 
 impl fmt::Display for Target {
@@ -207,7 +201,6 @@ pub(crate) mod tests {
         ] {
             assert_eq!(target.satisfies(&specifiers.parse().unwrap()), holds, "{specifiers}");
         }
-        assert_eq!(target.python_tag(), "cp311");
         assert_eq!(target.to_string(), "cpython 3.11.7 on linux x86_64 (glibc 2.36)");
     }
 }

@@ -13,7 +13,7 @@ use pep440_rs::Version;
 use super::central::{self, CentralEntry, Method};
 use super::error::{Fault, WheelError};
 use super::file::{WheelFile, WheelReader};
-use super::info::WheelInfo;
+use super::info;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::requirement::package_name;
 use crate::vocab::safe_path::SafePath;
@@ -105,8 +105,7 @@ impl WheelArchive {
     }
 
     /// The place of the file at `path` among [`Self::entries`].
-    #[must_use]
-    pub fn position(&self, path: &SafePath) -> Option<usize> {
+    pub(super) fn position(&self, path: &SafePath) -> Option<usize> {
         self.0.by_path.get(path).copied()
     }
 
@@ -177,7 +176,7 @@ impl WheelArchive {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn read_info(&self, name: &str) -> Result<Option<Vec<u8>>, WheelError> {
+    pub(super) fn read_info(&self, name: &str) -> Result<Option<Vec<u8>>, WheelError> {
         let path = child(&self.0.dist_info, name);
         self.position(&path).map(|index| self.read(&self.0.entries[index])).transpose()
     }
@@ -204,12 +203,9 @@ impl WheelArchive {
             .map_err(|source| Fault::Metadata { source }.of(&self.0.filename))
     }
 
-    /// WHEEL, parsed.
-    ///
-    /// # Errors
-    /// As [`Self::read`], and when its version is not one loci knows.
-    pub fn wheel_info(&self) -> Result<WheelInfo, WheelError> {
-        WheelInfo::parse(&self.required_info("WHEEL")?).map_err(|fault| fault.of(&self.0.filename))
+    /// Refuses a wheel of a format that loci does not know.
+    pub(super) fn check_format(&self) -> Result<(), WheelError> {
+        info::check(&self.required_info("WHEEL")?).map_err(|fault| fault.of(&self.0.filename))
     }
 
     /// The bytes of RECORD.
@@ -269,7 +265,7 @@ mod tests {
         let archive = open(&maker().requires("six")).unwrap();
         assert_eq!(archive.dist_info().as_str(), "Foo_Bar-1.0.dist-info");
         assert_eq!(archive.metadata().unwrap().requires_dist.len(), 1);
-        assert!(archive.wheel_info().unwrap().root_is_purelib);
+        archive.check_format().unwrap();
         let index = archive.position(&"foo/data.txt".parse().unwrap()).unwrap();
         let entry = &archive.entries()[index];
         assert_eq!(archive.read(entry).unwrap(), "data\n".repeat(1000).as_bytes());

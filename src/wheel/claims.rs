@@ -59,12 +59,6 @@ impl Claims {
         shared.sort_by(|a, b| a.path.cmp(&b.path));
         shared
     }
-
-    /// The wheel that has claimed `path`.
-    #[must_use]
-    pub fn owner(&self, path: &SafePath) -> Option<&str> {
-        self.0.get(path).map(|(wheel, _)| wheel.as_str())
-    }
 }
 
 #[cfg(test)]
@@ -90,7 +84,6 @@ mod tests {
             .collect();
         assert_eq!(told, ["README one two false", "__init__.py one two true"]);
         assert_eq!(two.entries().len(), before - 2);
-        assert_eq!(claims.owner(&shared[0].path), Some("one"));
         assert!(two.entries().iter().all(|entry| entry.path.file_name() != "README"));
     }
 }

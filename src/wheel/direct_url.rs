@@ -32,8 +32,7 @@ pub enum DirectUrl {
 
 impl DirectUrl {
     /// The JSON text, with sorted keys.
-    #[must_use]
-    pub fn to_json(&self) -> String {
+    pub(super) fn to_json(&self) -> String {
         self.value().to_string()
     }
 

@@ -8,7 +8,7 @@ use super::error::Fault;
 
 /// An object in a module: `module:attribute.attribute`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectReference {
+pub(super) struct ObjectReference {
     /// The dotted module.
     pub module: String,
     /// The dotted attribute in it.
@@ -17,7 +17,7 @@ pub struct ObjectReference {
 
 /// The commands to make, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EntryPoints(BTreeMap<String, ObjectReference>);
+pub(super) struct EntryPoints(BTreeMap<String, ObjectReference>);
 
 impl EntryPoints {
     /// Reads `entry_points.txt` as `importlib.metadata` does: comments start a line, everything is
@@ -25,7 +25,7 @@ impl EntryPoints {
     ///
     /// # Errors
     /// When a command's name is no file name or its value names no object of a module.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let text = String::from_utf8_lossy(bytes);
         let mut group = "";
         let mut groups: BTreeMap<&str, BTreeMap<String, ObjectReference>> = BTreeMap::new();
@@ -57,7 +57,7 @@ impl EntryPoints {
     /// The wheels of pip and of old setuptools were built by one Python and name it (`pip3.8`,
     /// `easy_install-3.8`): as with pip, the names of this Python replace those.
     #[must_use]
-    pub fn commands(&self, minor: u8) -> BTreeMap<String, ObjectReference> {
+    pub(super) fn commands(&self, minor: u8) -> BTreeMap<String, ObjectReference> {
         let mut commands = self.0.clone();
         if let Some(pip) = self.0.get("pip") {
             commands.retain(|name, _| !is_versioned(name, "pip", 1));
@@ -73,7 +73,7 @@ impl EntryPoints {
 
     /// Whether a file of `.data/scripts` is what setuptools once wrote for one of these commands.
     #[must_use]
-    pub fn replaces(&self, script: &str) -> bool {
+    pub(super) fn replaces(&self, script: &str) -> bool {
         let lower = script.to_ascii_lowercase();
         let name = [".exe", "-script.py", ".pya"]
             .iter()

@@ -7,10 +7,10 @@
 pub mod error;
 pub mod file;
 pub mod archive;
-pub mod info;
-pub mod record;
-pub mod entry_points;
-pub mod scripts;
+mod info;
+mod record;
+mod entry_points;
+mod scripts;
 pub mod direct_url;
 pub mod scheme;
 mod plan;

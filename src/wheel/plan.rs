@@ -21,8 +21,7 @@ pub(super) fn plan(
     options: &InstallOptions<'_>,
 ) -> Result<Vec<(TreeEntry, Facts)>, WheelError> {
     let fail = |fault: Fault| fault.of(archive.filename());
-    // A wheel of a format we do not know must not be installed.
-    archive.wheel_info()?;
+    archive.check_format()?;
     let record = Record::parse(&archive.record_bytes()?).map_err(fail)?;
     let points = archive
         .read_info("entry_points.txt")?

@@ -24,7 +24,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A hash RECORD gives for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordHash {
+pub(super) enum RecordHash {
     /// SHA-256, as nearly all wheels have it.
     Sha256(Digest),
     /// A stronger one, which the specification allows; kept as written (`sha512=...`).
@@ -51,7 +51,7 @@ impl RecordHash {
 
     /// As it stands in RECORD.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Sha256(digest) => hash_text(digest),
             Self::Stronger(text) => text.clone(),
@@ -76,20 +76,20 @@ impl RecordHash {
 
 /// `sha256=` and the digest in URL-safe base64 without padding.
 #[must_use]
-pub fn hash_text(digest: &Digest) -> String {
+pub(super) fn hash_text(digest: &Digest) -> String {
     format!("sha256={}", BASE64.encode(digest.as_bytes()))
 }
 
 /// The hashes a wheel's RECORD gives, by the path of the file in the archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Record(BTreeMap<SafePath, RecordHash>);
+pub(super) struct Record(BTreeMap<SafePath, RecordHash>);
 
 impl Record {
     /// Reads the text of a RECORD file.
     ///
     /// # Errors
     /// When it is not UTF-8 CSV, or gives one file two different hashes.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let refuse = |reason: String| Fault::Record { reason };
         // Tools on other systems leave a byte order mark.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -120,7 +120,7 @@ impl Record {
 
     /// The hash of the file at `path` in the archive, when RECORD gives a usable one.
     #[must_use]
-    pub fn get(&self, path: &SafePath) -> Option<&RecordHash> {
+    pub(super) fn get(&self, path: &SafePath) -> Option<&RecordHash> {
         self.0.get(path)
     }
 }

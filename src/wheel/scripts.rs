@@ -14,7 +14,7 @@ const LONGEST_SHEBANG: usize = 127;
 /// A path with white space, or one the kernel would cut off, cannot stand after `#!`: then `/bin/sh`
 /// reads the file first, sees an `exec`, and Python sees a string.
 #[must_use]
-pub fn shebang(interpreter: &[u8], arguments: &[u8]) -> Vec<u8> {
+pub(super) fn shebang(interpreter: &[u8], arguments: &[u8]) -> Vec<u8> {
     let plain = [b"#!", interpreter, arguments, b"\n"].concat();
     if plain.len() <= LONGEST_SHEBANG && !interpreter.iter().any(u8::is_ascii_whitespace) {
         return plain;
@@ -43,7 +43,7 @@ fn quote(text: &[u8]) -> Vec<u8> {
 
 /// The script that calls `reference` and exits with what it returns.
 #[must_use]
-pub fn launcher(interpreter: &[u8], reference: &ObjectReference) -> Vec<u8> {
+pub(super) fn launcher(interpreter: &[u8], reference: &ObjectReference) -> Vec<u8> {
     let ObjectReference { module, attribute } = reference;
     let import = attribute.split('.').next().unwrap_or(attribute);
     let text = format!(
@@ -65,7 +65,7 @@ pub(super) const PLACEHOLDER: &[u8] = b"#!python";
 /// `script` with the interpreter in place of `#!python`, keeping the arguments behind it; none when
 /// the script does not ask for one.
 #[must_use]
-pub fn with_interpreter(script: &[u8], interpreter: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn with_interpreter(script: &[u8], interpreter: &[u8]) -> Option<Vec<u8>> {
     let rest = script.strip_prefix(PLACEHOLDER)?;
     let end = rest.iter().position(|&byte| byte == b'\n');
     let (line, body) = end.map_or((rest, &[][..]), |end| (&rest[..end], &rest[end + 1..]));

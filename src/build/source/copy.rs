@@ -18,7 +18,7 @@ const LEFT_OUT: [&str; 6] = [".tox", ".nox", ".venv", ".mypy_cache", ".pytest_ca
 ///
 /// # Errors
 /// [`SourceError::Read`] and [`SourceError::Write`].
-pub fn copy_tree(from: &Path, to: &Path) -> Result<(), SourceError> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<(), SourceError> {
     let written = |path: &Path, result: std::io::Result<()>| {
         result.map_err(|source| SourceError::Write { path: path.into(), source })
     };

@@ -4,8 +4,8 @@
 //! [`SafePath`](crate::vocab::safe_path::SafePath), links may not lead out, devices are refused and
 //! sizes are bounded. Every error names the entry.
 
-pub mod unpack;
-pub mod copy;
+pub(super) mod unpack;
+pub(super) mod copy;
 mod tree;
 
 use std::io;
@@ -15,7 +15,7 @@ use crate::vocab::safe_path::SafePathError;
 
 /// How much an archive may hold: far more than any real one, far less than a bomb.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(super) struct Limits {
     /// Entries of every kind.
     pub entries: usize,
     /// Bytes of all files together.

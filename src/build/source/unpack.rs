@@ -17,7 +17,7 @@ use crate::vocab::sdist_filename::SdistFormat;
 ///
 /// # Errors
 /// [`SourceError`], naming the entry at fault; what was unpacked before it stays in `into`.
-pub fn unpack(
+pub(crate) fn unpack(
     archive: &Path,
     format: SdistFormat,
     into: &Path,
