@@ -20,7 +20,7 @@ use super::workshop::Workshop;
 use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Manner};
 use crate::image::source::LocatedWheel;
 use crate::input::project::ProjectSource;
-use crate::vocab::redact::redact;
+use crate::vocab::redact::without_login;
 use crate::vocab::requirement::{PackageName, Requirement};
 use crate::vocab::sdist_filename::SdistFormat;
 use crate::wheel::direct_url::DirectUrl;
@@ -114,12 +114,23 @@ async fn make(
             let source = commit_source(tree.path(), &commit);
             let built = build(workshop, project, source, set).await?;
             let direct_url = DirectUrl::Git {
-                url: redact(url).into_owned(),
+                url: recorded(url),
                 requested_revision: reference.clone(),
                 commit_id: commit,
             };
             Ok(ProjectWheel { wheel: built, direct_url: Some(direct_url) })
         }
+    }
+}
+
+/// A repository's address as PEP 610 records it: without user and password, but for the `git@` that
+/// ssh asks for.
+fn recorded(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(parsed) if parsed.username() == "git" && parsed.password().is_none() => url.to_owned(),
+        Ok(parsed) => without_login(&parsed).into(),
+        // `git@host:path` and paths name no password.
+        Err(_) => url.to_owned(),
     }
 }
 
@@ -164,4 +175,22 @@ async fn from_index(
         },
         direct_url: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_recorded_without_secrets() {
+        for (given, kept) in [
+            ("https://u:secret@example.org/x.git", "https://example.org/x.git"),
+            ("https://token@example.org/x.git", "https://example.org/x.git"),
+            ("ssh://git@example.org/x.git", "ssh://git@example.org/x.git"),
+            ("git@example.org:x.git", "git@example.org:x.git"),
+            ("/srv/x.git", "/srv/x.git"),
+        ] {
+            assert_eq!(recorded(given), kept);
+        }
+    }
 }
