@@ -199,5 +199,6 @@ mod tests {
         case("oci::x", "`oci:` needs a path after the colon");
         case("oci:dir:", "`` is not a tag: letters, digits and `-._:@/+` are allowed");
         case("https://", "`https://` is not a URL");
+        case("https://u:secret@h:abc/?t=secret", "`https://****@h:abc/?****` is not a URL");
     }
 }

@@ -78,6 +78,15 @@ pub enum IndexError {
         /// The address.
         url: Shown,
     },
+    /// What begins as an address and is none.
+    #[error("`{text}` is not a URL")]
+    Address {
+        /// As it was given, without secrets.
+        text: String,
+        /// Why.
+        #[source]
+        source: url::ParseError,
+    },
     /// A scheme that is neither HTTP nor `file:`.
     #[error("`{url}` is not an address of http, https or file")]
     Scheme {

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::error::{IndexError, Shown};
 use super::html::{self, Anchor};
 use super::listing::{Listing, Offer};
+use crate::vocab::redact::redact;
 use crate::vocab::requirement::{PackageName, package_name};
 use crate::vocab::sdist_filename::SdistFormat;
 use crate::vocab::wheel_filename::WheelFilename;
@@ -30,13 +31,16 @@ impl FindLinks {
     /// Relative paths are below `current`.
     ///
     /// # Errors
-    /// [`IndexError::Local`] when a path leads nowhere.
+    /// [`IndexError::Local`] when a path leads nowhere, [`IndexError::Address`] when a URL is none.
     pub fn parse(text: &str, current: &Path) -> Result<Self, IndexError> {
         let path = match Url::parse(text) {
             Ok(url) if url.scheme() == "file" => {
                 url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(&url) })?
             }
             Ok(url) => return Ok(Self::Page(url)),
+            Err(source) if text.contains("://") => {
+                return Err(IndexError::Address { text: redact(text).into_owned(), source });
+            }
             Err(_) => current.join(text),
         };
         let fail = |source| IndexError::Local { path: path.clone(), source };

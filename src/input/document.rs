@@ -40,7 +40,7 @@ impl Document {
     /// # Errors
     /// [`InputError::Read`] when it cannot be read, [`InputError::Encoding`] when it is not UTF-8.
     pub fn read(path: &Path) -> Result<Self, InputError> {
-        let origin = path.display().to_string();
+        let origin = redact(&path.display().to_string()).into_owned();
         // Not `fs-err`: its errors repeat the path, which the origin names already.
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -129,13 +129,13 @@ mod tests {
     #[test]
     fn credentials_are_never_shown() {
         let document = Document::new("https://me:pass@host/x.txt?token=T", "");
-        assert_eq!(document.origin(), "https://****@host/x.txt?token=****");
+        assert_eq!(document.origin(), "https://****@host/x.txt?****");
         let place = document.place(1, "a @ https://t@h/x");
         let reason = "`https://t@h/x` is wrong".to_owned();
         let fault = Fault { place, reason }.to_string();
         assert_eq!(
             fault,
-            "https://****@host/x.txt?token=****:1: `https://****@h/x` is wrong: a @ https://****@h/x"
+            "https://****@host/x.txt?****:1: `https://****@h/x` is wrong: a @ https://****@h/x"
         );
     }
 

@@ -24,6 +24,7 @@ use crate::input::rules::PackageRules;
 use crate::store::Store;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::dist_file::DistFile;
+use crate::vocab::redact::redact;
 use crate::vocab::requirement::PackageName;
 use crate::vocab::target::Target;
 
@@ -200,7 +201,7 @@ pub async fn read_document(client: &Client, location: &str) -> Result<Document, 
         return Ok(Document::read(Path::new(location))?);
     }
     let url = url::Url::parse(location)
-        .map_err(|source| PipelineError::Location { location: location.into(), source })?;
+        .map_err(|source| PipelineError::Location { location: redact(location).into(), source })?;
     let text = client.text(&url).await?;
     Ok(Document::new(location, text.text))
 }

@@ -8,62 +8,50 @@ use std::borrow::Cow;
 
 use url::Url;
 
-/// Fields of a query whose names hold one of these (in lower case) have secret values.
-const SECRETS: [&str; 7] = ["auth", "credential", "key", "passw", "secret", "sig", "token"];
-
-/// `text` as it may be shown: the `user:password@` of every URL in it becomes `****@`, and so does
-/// the value of a query's field such as `?token=`. A name without a password is a token on many
-/// servers, so it is hidden too.
+/// `text` as it may be shown: the `user:password@` of every URL in it becomes `****@`, and its query
+/// becomes `?****`: servers have too many names for a token there. A name without a password is a
+/// token on many servers, so it is hidden too. What is not quite a URL may hold secrets as well.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     if !text.contains("://") {
         return Cow::Borrowed(text);
     }
-    without_secret_fields(&without_logins(text)).into()
-}
-
-fn without_logins(text: &str) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://") {
         let (before, after) = rest.split_at(start + 3);
-        let end = after
-            .find(|c: char| matches!(c, '/' | '?' | '#') || c.is_whitespace())
-            .unwrap_or(after.len());
         redacted.push_str(before);
-        rest = match after[..end].rfind('@') {
-            Some(at) => {
-                redacted.push_str("****");
-                &after[at..]
+        // No further than to a URL in this one's path, which is the next one's turn.
+        let near = &after[..after.find("://").unwrap_or(after.len())];
+        let end = near.find(|c: char| matches!(c, '?' | '#') || c.is_whitespace());
+        let (url, behind) = after.split_at(end.unwrap_or(near.len()));
+        let authority = &url[..url.find('/').unwrap_or(url.len())];
+        // A password may have a slash that nobody escaped: the "port" before it is no number.
+        let is_cut = !authority.contains('@')
+            && authority.rsplit_once(':').is_some_and(|(_, port)| {
+                !port.ends_with(']') && port.contains(|c: char| !c.is_ascii_digit())
+            });
+        match if is_cut { url } else { authority }.rfind('@') {
+            Some(at) => redacted.extend(["****", &url[at..]]),
+            None => redacted.push_str(url),
+        }
+        rest = match behind.strip_prefix('?') {
+            Some(query) => {
+                redacted.push_str("?****");
+                after_query(query)
             }
-            None => after,
+            None => behind,
         };
     }
     redacted.push_str(rest);
-    redacted
+    Cow::Owned(redacted)
 }
 
-fn without_secret_fields(text: &str) -> String {
-    let mut redacted = String::with_capacity(text.len());
-    for (at, field) in text.split_inclusive(['?', '&']).enumerate() {
-        let secret = field.split_once('=').filter(|(name, _)| at > 0 && is_secret(name));
-        let Some((name, value)) = secret else {
-            redacted.push_str(field);
-            continue;
-        };
-        let ends = |c: char| c.is_whitespace() || matches!(c, '&' | '#' | '`' | '"' | '\'');
-        let end = value.find(ends).unwrap_or(value.len());
-        redacted.push_str(name);
-        redacted.push_str("=****");
-        redacted.push_str(&value[end..]);
-    }
-    redacted
-}
-
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        && SECRETS.iter().any(|secret| name.contains(secret))
+/// What follows a query, with the marks around the URL that is quoted in a sentence.
+fn after_query(text: &str) -> &str {
+    let end = text.find(|c: char| c == '#' || c.is_whitespace()).unwrap_or(text.len());
+    let marks = |c: char| matches!(c, '`' | '"' | '\'' | ')' | ',' | ':' | ';');
+    &text[text[..end].trim_end_matches(marks).len()..]
 }
 
 /// `url` without user name and password.
@@ -99,13 +87,25 @@ mod tests {
                 "a @ git+https://****@h/x and ssh://****@q:1/y",
             ),
             ("https://a:b@c@host", "https://****@host"),
-            ("https://h/x?next=https://u:p@h/", "https://h/x?next=https://****@h/"),
-            ("https://h/x?h=main&token=T1", "https://h/x?h=main&token=****"),
+            ("https://h/?next=https://u:p@h/#x", "https://h/?****#x"),
+            ("https://p/https://u:secret@h/x", "https://p/https://****@h/x"),
+            ("https://h/x#u?v://a:b@c", "https://h/x#u?v://****@c"),
+            ("https://h/x?h=main&token=T1", "https://h/x?****"),
+            ("https://h?tok=a@b/c", "https://h?****"),
+            ("`https://h/x?X-Amz-Signature=a`b&y=1#z` ?", "`https://h/x?****#z` ?"),
             (
-                "`https://h/x?X-Amz-Signature=abc&y=1#z` ?",
-                "`https://h/x?X-Amz-Signature=****&y=1#z` ?",
+                "at 'https://h/?t=T': no `https://h/?t=T`",
+                "at 'https://h/?****': no `https://h/?****`",
             ),
-            ("https://h/?private_token=T#f is", "https://h/?private_token=****#f is"),
+            (
+                "a @ https://t@h/x?y=z#egg=a and https://h/?",
+                "a @ https://****@h/x?****#egg=a and https://h/?****",
+            ),
+            ("http://u:secret@:99999/", "http://****@:99999/"),
+            ("https://u:sec/ret@h/x", "https://****@h/x"),
+            ("https://[::1]/a@b", "https://[::1]/a@b"),
+            ("https://h:1/a@b", "https://h:1/a@b"),
+            ("git+https://u:p@h/a@b", "git+https://****@h/a@b"),
             ("what is a token=1?", "what is a token=1?"),
             ("plain@text", "plain@text"),
             ("://", "://"),
