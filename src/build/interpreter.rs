@@ -6,14 +6,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use crate::vocab::digest::{Digest, Hasher};
 use crate::vocab::target::{Libc, Platform, Target, TargetError};
 
 const PROBE: &str = include_str!("probe.py");
+/// How long it may take to answer: seconds at most, on the slowest of machines.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A CPython that can be run here.
 #[derive(Debug, Clone)]
@@ -28,14 +34,33 @@ impl Interpreter {
     /// Runs `python`, a path or a name to be found on PATH, and takes down its answers.
     ///
     /// # Errors
-    /// [`InterpreterError`] when it cannot be run, fails, is no CPython 3 or is for no platform that
+    /// [`InterpreterError`] when it cannot be run, fails, does not answer within a minute, is no CPython 3 or is for no platform that
     /// wheels exist for.
     pub fn probe(python: &Path) -> Result<Self, InterpreterError> {
-        let output = Command::new(python)
+        Self::probe_within(python, LIMIT)
+    }
+
+    fn probe_within(python: &Path, limit: Duration) -> Result<Self, InterpreterError> {
+        let fail = |source| InterpreterError::Run { python: python.into(), source };
+        let child = Command::new(python)
             .args(["-I", "-B", "-c", PROBE])
             .stdin(Stdio::null())
-            .output()
-            .map_err(|source| InterpreterError::Run { python: python.into(), source })?;
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(fail)?;
+        let id = Pid::from_child(&child);
+        let (sender, answer) = mpsc::channel();
+        // Its thread ends when the child's pipes do; nobody waits for it any longer than that.
+        thread::spawn(move || sender.send(child.wait_with_output()));
+        let output = match answer.recv_timeout(limit) {
+            Ok(output) => output.map_err(fail)?,
+            Err(_) => {
+                // It may have ended this very moment, which is no fault.
+                let _ = kill_process(id, Signal::KILL);
+                return Err(InterpreterError::Silent { python: python.into(), limit });
+            }
+        };
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let reason = stderr.trim().lines().last().unwrap_or("it said nothing").to_owned();
@@ -181,6 +206,14 @@ pub enum InterpreterError {
         /// The last line it wrote to standard error.
         reason: String,
     },
+    /// It did not answer in time, and was ended.
+    #[error("the interpreter `{}` did not describe itself within {} s", python.display(), limit.as_secs())]
+    Silent {
+        /// As it was asked for.
+        python: PathBuf,
+        /// How long it had.
+        limit: Duration,
+    },
     /// It answered with something else: probably it is no Python.
     #[error("`{}` does not answer as a Python does", python.display())]
     Answer {
@@ -227,6 +260,12 @@ mod tests {
         insta::assert_snapshot!(error, @"`true` does not answer as a Python does");
         let error = Interpreter::probe(Path::new("false")).unwrap_err();
         insta::assert_snapshot!(error, @"the interpreter `false` failed to describe itself: it said nothing");
+    }
+
+    #[test]
+    fn a_silent_python_is_not_waited_for() {
+        let error = Interpreter::probe_within(Path::new("python3"), Duration::ZERO).unwrap_err();
+        insta::assert_snapshot!(error, @"the interpreter `python3` did not describe itself within 0 s");
     }
 
     #[test]

@@ -86,9 +86,9 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
     })?;
     let packages = parse_packages(&args.pip_packages, "--pip-packages")?;
     let display = global.display();
-    let outcome = block_on(async {
-        let events = Events::to(display.reporter());
-        let workshop = args.shop.open(global, &args.index, events)?;
+    // It asks the Python and waits for its answer: a signal must not have to wait for that.
+    let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
+    let outcome = block_on(async move {
         let _lease = workshop.store.lease()?;
         let mut constraints = workshop.documents(&args.constraints).await?;
         if constraints.is_empty() {

@@ -53,9 +53,9 @@ pub(super) fn run(global: &GlobalArgs, args: &LockArgs) -> Result<ExitCode, CliE
     let roots =
         args.projects.iter().map(|text| project_arg::parse(text)).collect::<Result<_, _>>()?;
     let display = global.display();
-    let lock = block_on(async {
-        let events = Events::to(display.reporter());
-        let workshop = args.shop.open(global, &args.index, events)?;
+    // It asks the Python and waits for its answer: a signal must not have to wait for that.
+    let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
+    let lock = block_on(async move {
         let _lease = workshop.store.lease()?;
         let constraints = workshop.documents(&args.constraints).await?;
         let build_constraints = args.shop.build_constraints(&workshop).await?;
