@@ -8,10 +8,12 @@ use clap::builder::BoolishValueParser;
 use url::Url;
 
 use super::exit::{CliError, bare};
+use super::words_arg::{self, Words};
 use crate::index::client::ClientSettings;
 use crate::index::find_links::FindLinks;
 use crate::index::format_control::FormatControl;
 use crate::index::indexes::IndexSettings;
+use crate::vocab::redact::redact;
 
 /// Where wheels and sdists come from, and how they are asked for.
 #[derive(Debug, Args)]
@@ -21,17 +23,17 @@ pub(super) struct IndexArgs {
     #[arg(short, long, env = "PIP_INDEX_URL", value_name = "URL")]
     index_url: Option<String>,
     /// A further index, repeatable
-    #[arg(long, env = "PIP_EXTRA_INDEX_URL", value_name = "URL", value_delimiter = ' ')]
-    extra_index_url: Vec<String>,
+    #[arg(long, env = "PIP_EXTRA_INDEX_URL", value_name = "URL")]
+    extra_index_url: Vec<Words>,
     /// A directory or page with wheels and sdists, repeatable
-    #[arg(short, long, env = "PIP_FIND_LINKS", value_name = "DIR|URL", value_delimiter = ' ')]
-    find_links: Vec<String>,
+    #[arg(short, long, env = "PIP_FIND_LINKS", value_name = "DIR|URL")]
+    find_links: Vec<Words>,
     /// Ask no index, only `--find-links`
     #[arg(long, env = "PIP_NO_INDEX", value_parser = BoolishValueParser::new())]
     no_index: bool,
     /// Accept this host's certificate, whatever it is, repeatable
-    #[arg(long, env = "PIP_TRUSTED_HOST", value_name = "HOST", value_delimiter = ' ')]
-    trusted_host: Vec<String>,
+    #[arg(long, env = "PIP_TRUSTED_HOST", value_name = "HOST")]
+    trusted_host: Vec<Words>,
     /// Certificate authorities to trust instead of the system's, as PEM
     #[arg(long, env = "PIP_CERT", value_name = "FILE")]
     cert: Option<PathBuf>,
@@ -65,9 +67,10 @@ impl IndexArgs {
             timeout: Duration::from_secs(self.timeout.max(1)),
             retries: self.retries,
             ca_bundle: self.cert.clone(),
-            trusted_hosts: self.trusted_host.clone(),
+            trusted_hosts: words_arg::all(&self.trusted_host).map(str::to_owned).collect(),
             proxy: self.proxy.clone(),
-            netrc: netrc(),
+            netrc: path_in("NETRC"),
+            default_netrc: path_in("HOME").map(|home| home.join(".netrc")),
             ..ClientSettings::default()
         }
     }
@@ -78,18 +81,12 @@ impl IndexArgs {
         if let Some(text) = &self.index_url {
             settings.index_url = parse_url("--index-url", text)?;
         }
-        settings.extra_index_urls = self
-            .extra_index_url
-            .iter()
-            .filter(|text| !text.is_empty())
+        settings.extra_index_urls = words_arg::all(&self.extra_index_url)
             .map(|text| parse_url("--extra-index-url", text))
             .collect::<Result<_, _>>()?;
         let current = std::env::current_dir()
             .map_err(|source| CliError::Output { to: "the current directory".into(), source })?;
-        settings.find_links = self
-            .find_links
-            .iter()
-            .filter(|text| !text.is_empty())
+        settings.find_links = words_arg::all(&self.find_links)
             .map(|text| FindLinks::parse(text, &current))
             .collect::<Result<_, _>>()?;
         settings.no_index = self.no_index;
@@ -121,11 +118,14 @@ impl IndexArgs {
 }
 
 fn parse_url(option: &'static str, text: &str) -> Result<Url, CliError> {
-    Url::parse(text).map_err(|source| CliError::Url { option, text: text.into(), source })
+    Url::parse(text).map_err(|source| CliError::Url {
+        option,
+        text: redact(text).into_owned(),
+        source,
+    })
 }
 
-/// The file of logins, as curl and git find it: NETRC, else `.netrc` at home. It need not exist.
-fn netrc() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("NETRC").or_else(|| Some(set("HOME")?.join(".netrc")))
+/// The path in a variable; none when it is unset or empty.
+fn path_in(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -9,6 +9,7 @@ mod output;
 mod exit;
 mod hints;
 mod shop_args;
+mod words_arg;
 mod project_arg;
 mod build;
 mod lock;

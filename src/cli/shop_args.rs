@@ -10,6 +10,7 @@ use clap::Args;
 use super::exit::CliError;
 use super::index_args::IndexArgs;
 use super::run_args::GlobalArgs;
+use super::words_arg::{self, Words};
 use crate::build::builder::Builder;
 use crate::build::interpreter::Interpreter;
 use crate::build::key::SystemFingerprint;
@@ -35,10 +36,9 @@ pub(super) struct ShopArgs {
         long = "build-constraint",
         alias = "build-constraints",
         env = "PIP_BUILD_CONSTRAINT",
-        value_name = "FILE|URL",
-        value_delimiter = ' '
+        value_name = "FILE|URL"
     )]
-    build_constraint: Vec<String>,
+    build_constraint: Vec<Words>,
     /// Processors that builds may use [default: all]
     #[arg(short, long, env = "LOCI_JOBS", value_name = "N")]
     jobs: Option<u32>,
@@ -93,7 +93,7 @@ impl ShopArgs {
         workshop: &Workshop,
     ) -> Result<Vec<Requirement>, CliError> {
         let mut all = Vec::new();
-        for location in self.build_constraint.iter().filter(|text| !text.is_empty()) {
+        for location in words_arg::all(&self.build_constraint) {
             let document = workshop.document(location).await?;
             let requirements = Requirements::parse(&document)?;
             all.extend(

@@ -82,10 +82,15 @@ impl Client {
             true => None,
             false => Some(Pair::new(&settings, None)?),
         };
-        let netrc = match &settings.netrc {
-            Some(path) => Netrc::read(path)
+        let netrc = match (&settings.netrc, &settings.default_netrc) {
+            (Some(path), _) => Netrc::read(path)
                 .map_err(|source| IndexError::Local { path: path.clone(), source })?,
-            None => Netrc::default(),
+            // Nobody asked for it: it may be another user's, where HOME was kept.
+            (None, Some(path)) => Netrc::read(path).unwrap_or_else(|error| {
+                tracing::warn!(path = %path.display(), %error, "the file of logins is not used");
+                Netrc::default()
+            }),
+            (None, None) => Netrc::default(),
         };
         let checked = Pair::new(&settings, Some(&roots))?;
         let credentials = Credentials::new(netrc);

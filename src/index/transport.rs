@@ -31,8 +31,10 @@ pub struct ClientSettings {
     pub trusted_hosts: Vec<String>,
     /// A proxy for everything that `no_proxy` does not except; without it, `http_proxy` and the like.
     pub proxy: Option<String>,
-    /// A netrc file, which need not exist.
+    /// A netrc file that the user named; it need not exist.
     pub netrc: Option<PathBuf>,
+    /// The netrc file when none was named; one that cannot be read is passed over, with a warning.
+    pub default_netrc: Option<PathBuf>,
     /// The User-Agent.
     pub user_agent: String,
 }
@@ -49,6 +51,7 @@ impl Default for ClientSettings {
             trusted_hosts: Vec::new(),
             proxy: None,
             netrc: None,
+            default_netrc: None,
             user_agent: concat!("loci/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
