@@ -98,7 +98,7 @@ pub enum PipelineError {
     /// A location given by the user is no URL.
     #[error("`{location}` is not a URL")]
     Location {
-        /// What was given.
+        /// What was given, without secrets.
         location: String,
         /// Why it is none.
         source: url::ParseError,
@@ -200,7 +200,7 @@ impl PipelineError {
     /// The error with everything that caused it, in one line.
     #[must_use]
     pub fn explain(&self) -> String {
-        explain(self)
+        chain(self).join(": ")
     }
 
     /// The log of the build that failed, when one did.
@@ -217,7 +217,7 @@ impl ObtainError {
     /// The error with everything that caused it, in one line.
     #[must_use]
     pub fn explain(&self) -> String {
-        explain(self)
+        chain(self).join(": ")
     }
 
     /// The log of the build that failed, when one did.
@@ -230,17 +230,44 @@ impl ObtainError {
     }
 }
 
-/// An error and its sources, joined by colons; a source that its error repeats is said once.
-fn explain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+/// What an error says, and then each of its sources; a source that ends what was said last is not
+/// said again.
+#[must_use]
+pub fn chain(error: &dyn Error) -> Vec<String> {
+    let mut said = vec![error.to_string()];
     let mut source = error.source();
     while let Some(error) = source {
         let cause = error.to_string();
-        if !text.ends_with(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
+        if !said.last().is_some_and(|last| last.ends_with(&cause)) {
+            said.push(cause);
         }
         source = error.source();
     }
-    text
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{said}")]
+    struct Said {
+        said: &'static str,
+        source: Option<Box<Said>>,
+    }
+
+    #[test]
+    fn a_source_is_said_once() {
+        for (all, said) in [
+            (&["a", "b", "c"][..], &["a", "b", "c"][..]),
+            (&["a: b", "b", "c"], &["a: b", "c"]),
+            (&["a: b: c", "b: c", "c"], &["a: b: c"]),
+            (&["no b here", "b"], &["no b here", "b"]),
+        ] {
+            let error =
+                all.iter().rev().fold(None, |source, said| Some(Box::new(Said { said, source })));
+            assert_eq!(chain(&*error.unwrap()), said);
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub enum How {
 /// One wheel of the set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WheelReport {
-    /// The project, as its author writes it.
+    /// The project, by its normalised name (PEP 503).
     pub name: String,
     /// The version.
     pub version: String,
@@ -40,7 +40,7 @@ pub struct WheelReport {
 /// One pin that no wheel was obtained for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FailureReport {
-    /// The project, as its author writes it.
+    /// The project, by its normalised name (PEP 503).
     pub name: String,
     /// The version.
     pub version: String,
