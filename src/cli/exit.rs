@@ -1,7 +1,7 @@
 //! How a run ends: every error becomes words on standard error and an exit code here, and only here.
 
-use std::error::Error;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::hints;
@@ -9,7 +9,7 @@ use crate::build::interpreter::InterpreterError;
 use crate::image::reference::ReferenceError;
 use crate::index::error::IndexError;
 use crate::input::error::InputError;
-use crate::pipeline::error::PipelineError;
+use crate::pipeline::error::{PipelineError, chain};
 use crate::report::words;
 use crate::store::error::StoreError;
 
@@ -25,6 +25,9 @@ pub(super) enum CliError {
     /// A job failed.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// What is to be installed cannot be met by the set, and nothing else was asked.
+    #[error(transparent)]
+    Unmet(PipelineError),
     /// A file that people write makes no sense.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -43,7 +46,10 @@ pub(super) enum CliError {
     /// There is no place for a store.
     #[error("there is no place for the store: neither `--store` nor HOME is given")]
     NoStore,
-    /// A URL given as an option is none.
+    /// There is no store where one was said to be.
+    #[error("there is no store at `{}`", root.display())]
+    NotAStore { root: PathBuf },
+    /// A URL given as an option is none; the text is without its secrets.
     #[error("`{text}`, given as `{option}`, is not a URL")]
     Url { option: &'static str, text: String, source: url::ParseError },
     /// Any other option whose value makes no sense.
@@ -66,7 +72,8 @@ pub(super) enum CliError {
 impl CliError {
     fn code(&self) -> u8 {
         match self {
-            Self::Input(_) | Self::Url { .. } | Self::Value { .. } | Self::NoStore => WRONG_INPUT,
+            Self::Input(_) | Self::Url { .. } | Self::Value { .. } => WRONG_INPUT,
+            Self::NoStore | Self::NotAStore { .. } => WRONG_INPUT,
             Self::Interpreter(_) => WRONG_INPUT,
             Self::Pipeline(
                 PipelineError::Input(_)
@@ -84,18 +91,11 @@ impl CliError {
     /// Says the error, what caused it and what would help on standard error.
     pub(super) fn report(&self) -> ExitCode {
         let mut text = format!("error: {self}\n");
-        let mut said = self.to_string();
-        let mut source = self.source();
-        while let Some(error) = source {
-            let cause = error.to_string();
-            if !said.contains(&cause) {
-                let lines = words::indented(&cause, "    ");
-                text.push_str(&format!("  because: {}", lines.trim_start()));
-                said = cause;
-            }
-            source = error.source();
+        for cause in chain(self).iter().skip(1) {
+            let lines = words::indented(cause, "    ");
+            text.push_str(&format!("  because: {}", lines.trim_start()));
         }
-        if let Self::Pipeline(error) = self
+        if let Self::Pipeline(error) | Self::Unmet(error) = self
             && let Some(log) = error.log()
         {
             text.push_str(&format!("  log: {}\n", log.display()));

@@ -50,7 +50,15 @@ enum ProgressArg {
 }
 
 impl GlobalArgs {
-    /// Opens the store that was asked for, or the user's.
+    /// Opens the store that was asked for, which must be there, or the user's.
+    pub(super) fn open_named_store(&self) -> Result<Store, CliError> {
+        match &self.store {
+            Some(root) if !Store::is_at(root) => Err(CliError::NotAStore { root: root.clone() }),
+            _ => self.open_store(),
+        }
+    }
+
+    /// Opens the store that was asked for, or the user's, making it when there is none.
     pub(super) fn open_store(&self) -> Result<Store, CliError> {
         let root = match &self.store {
             Some(root) => root.clone(),

@@ -12,6 +12,7 @@ use crate::pipeline::events::{Activity, Ending, Events, Stage};
 use crate::report::words;
 use crate::store::Store;
 use crate::store::names::Tag;
+use crate::store::verify::{DamagedBlob, MissingBlob, VerifyReport};
 use crate::vocab::digest::Digest;
 
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ enum What {
 
 /// Runs `loci store`.
 pub(super) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<ExitCode, CliError> {
-    let store = global.open_store()?;
+    let store = global.open_named_store()?;
     match args.what {
         What::Ls => list(global, &store),
         What::Verify => verify(global, &store),
@@ -103,20 +104,15 @@ fn verify(global: &GlobalArgs, store: &Store) -> Result<ExitCode, CliError> {
     task.end(Ending::Done);
     drop(display);
     let report = report?;
-    for blob in &report.damaged {
-        output::print(&format!("damaged: {} has the content of {}\n", blob.digest, blob.found))?;
-    }
-    for blob in &report.missing {
-        let file = blob.file.as_deref().unwrap_or("a blob");
-        output::print(&format!("missing: {file} ({}) of `{}`\n", blob.digest, blob.tag))?;
-    }
     if global.json {
         output::print_json(&serde_json::json!({
             "checked": report.checked,
             "bytes": report.bytes,
-            "damaged": report.damaged.iter().map(|blob| blob.digest).collect::<Vec<_>>(),
-            "missing": report.missing.iter().map(|blob| blob.digest).collect::<Vec<_>>(),
+            "damaged": report.damaged.iter().map(damaged).collect::<Vec<_>>(),
+            "missing": report.missing.iter().map(missing).collect::<Vec<_>>(),
         }))?;
+    } else {
+        output::print(&findings(&report))?;
     }
     global.say(&format!(
         "{} read, {}: {} damaged, {} missing\n",
@@ -130,6 +126,27 @@ fn verify(global: &GlobalArgs, store: &Store) -> Result<ExitCode, CliError> {
     } else {
         Err(CliError::Damaged { damaged: report.damaged.len(), missing: report.missing.len() })
     }
+}
+
+/// What is wrong, a line each.
+fn findings(report: &VerifyReport) -> String {
+    let mut text = String::new();
+    for DamagedBlob { digest, found } in &report.damaged {
+        text.push_str(&format!("damaged: {digest} has the content of {found}\n"));
+    }
+    for MissingBlob { tag, digest, file } in &report.missing {
+        let file = file.as_deref().unwrap_or("a blob");
+        text.push_str(&format!("missing: {file} ({digest}) of `{tag}`\n"));
+    }
+    text
+}
+
+fn damaged(blob: &DamagedBlob) -> serde_json::Value {
+    serde_json::json!({ "digest": blob.digest, "found": blob.found })
+}
+
+fn missing(blob: &MissingBlob) -> serde_json::Value {
+    serde_json::json!({ "digest": blob.digest, "file": blob.file, "tag": blob.tag })
 }
 
 fn collect(global: &GlobalArgs, store: &Store, dry_run: bool) -> Result<ExitCode, CliError> {

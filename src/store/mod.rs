@@ -84,6 +84,12 @@ impl Store {
         Ok(Self { layout, caches })
     }
 
+    /// Whether there is a store at `root`: an image layout with loci's own directory in it.
+    #[must_use]
+    pub fn is_at(root: &Path) -> bool {
+        root.join("oci-layout").is_file() && root.join("loci").is_dir()
+    }
+
     /// Where the store is when nobody says: `LOCI_STORE`, else `loci` in `XDG_CACHE_HOME` (which
     /// counts only when absolute, as its specification says), else `.cache/loci` in `HOME`. The values
     /// are handed in; an empty one counts as unset. None when there is none of them.

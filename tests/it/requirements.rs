@@ -239,6 +239,10 @@ fn a_damaged_store_is_found_and_mended() {
     let blobs = world.files("store/blobs/sha256");
     let (blob, _) = blobs.iter().find(|(_, bytes)| *bytes == whole).unwrap();
     world.write(&format!("store/blobs/sha256/{blob}"), "damaged");
+    let json = world.loci("store verify --json").ends(1).json();
+    insta::assert_snapshot!(serde_json::json!([json["damaged"], json["missing"]]), @r#"[[{"digest":"sha256:DIGEST","found":"sha256:DIGEST"}],[{"digest":"sha256:DIGEST","file":"alpha-1.0-py3-none-any.whl","tag":"latest"}]]"#);
+    assert!(!world.path(&format!("store/blobs/sha256/{blob}")).exists());
+    world.write(&format!("store/blobs/sha256/{blob}"), "damaged");
     let run = world.loci("store verify").ends(1);
     insta::assert_snapshot!(run.out, @r#"
     damaged: sha256:DIGEST has the content of sha256:DIGEST
