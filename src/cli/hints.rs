@@ -2,12 +2,23 @@
 
 use super::exit::CliError;
 use crate::pipeline::error::PipelineError;
+use crate::resolve::conflict::Fact;
 use crate::resolve::resolution::ResolveError;
 use crate::service::prefix::PrefixError;
 use crate::store::error::StoreError;
+use crate::vocab::requirement::PackageName;
 
 /// The hint for `error`, as a sentence without a full stop.
 pub(super) fn hint(error: &CliError) -> Option<String> {
+    if let CliError::Unmet(error) = error {
+        let names: Vec<String> = lacking(error).iter().map(|name| format!("`{name}`")).collect();
+        return (!names.is_empty()).then(|| {
+            let names = names.join(" nor of ");
+            format!(
+                "the set has no wheel of {names}: add it with `loci build requirements --pip-packages`"
+            )
+        });
+    }
     let hint = match error {
         CliError::NoStore => "give a directory with `--store`",
         CliError::Damaged { .. } => {
@@ -21,6 +32,12 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         }
         CliError::Pipeline(PipelineError::Prefix(PrefixError::Exists { .. })) => {
             "choose another `--prefix`, or replace this one with `--clear`"
+        }
+        CliError::Pipeline(PipelineError::Prefix(PrefixError::NoEnvironment { .. })) => {
+            "choose another `--prefix`, or remove what is there yourself"
+        }
+        CliError::Pipeline(PipelineError::Prefix(PrefixError::Link { .. })) => {
+            "name the directory that it leads to with `--prefix`"
         }
         CliError::Pipeline(PipelineError::NoGit { .. }) => {
             "install git, or give a directory or an archive with `--project-repo`"
@@ -36,4 +53,15 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// The projects that no solution was found without, and that the set has no wheel of.
+fn lacking(error: &PipelineError) -> Vec<&PackageName> {
+    let PipelineError::Resolve(error) = error else { return Vec::new() };
+    let ResolveError::Conflict(conflict) = error.as_ref() else { return Vec::new() };
+    let known = conflict.facts().iter().filter_map(|fact| match fact {
+        Fact::Known { name, known, .. } if known.is_empty() => Some(name),
+        _ => None,
+    });
+    known.collect()
 }

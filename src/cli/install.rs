@@ -1,6 +1,7 @@
 //! `loci install`: a service from a set of wheels, without a network.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,9 +17,11 @@ use super::shop_args::ShopArgs;
 use crate::image::reference::Reference;
 use crate::input::project::ProjectSource;
 use crate::input::requirements::parse_packages;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::events::Events;
 use crate::pipeline::install::{InstallJob, install_service};
 use crate::report::summary;
+use crate::resolve::resolution::ResolveError;
 use crate::service::prefix::{Existing, Prefix, Visible};
 use crate::vocab::requirement::{ExtraName, Requirement};
 
@@ -87,20 +90,27 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
     let wheels = args.wheels.parse::<Reference>()?;
     let packages = parse_packages(&args.pip_packages, "--pip-packages")?;
     let prefix = Prefix {
-        path: std::path::absolute(&args.prefix)
-            .map_err(|source| CliError::Output { to: args.prefix.display().to_string(), source })?,
+        path: settled(&args.prefix).map_err(|source| CliError::Output {
+            to: format!("`{}`", args.prefix.display()),
+            source,
+        })?,
         existing: if args.clear { Existing::Replace } else { Existing::Keep },
         visible: if args.system_site_packages { Visible::System } else { Visible::Own },
     };
     let source = source(args, args.project.split('[').next().unwrap_or_default())?;
     let display = global.display();
-    let outcome = block_on(async {
-        let events = Events::to(display.reporter());
-        let workshop = args.shop.open(global, &args.index, events)?;
+    // It asks the Python and waits for its answer: a signal must not have to wait for that.
+    let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
+    let outcome = block_on(async move {
         let _lease = workshop.store.lease()?;
         let constraints = workshop.documents(&args.constraints).await?;
         let job = InstallJob { project, source, packages, constraints, wheels, prefix };
-        Ok(install_service(Arc::clone(&workshop), job).await?)
+        install_service(Arc::clone(&workshop), job).await.map_err(|error| match &error {
+            PipelineError::Resolve(cause) if matches!(**cause, ResolveError::Conflict(_)) => {
+                CliError::Unmet(error)
+            }
+            _ => error.into(),
+        })
     });
     drop(display);
     let installed = outcome?;
@@ -109,6 +119,26 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         output::print_json(&installed)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The path, absolute and without `..`, as scripts are to name it. Symbolic links stay as they are
+/// written: people name stable places by them.
+fn settled(path: &Path) -> io::Result<PathBuf> {
+    let mut settled = PathBuf::new();
+    for component in std::path::absolute(path)?.components() {
+        if component == Component::ParentDir {
+            // What is above a link's target is not what is above the link. Nothing links from where
+            // there is nothing yet.
+            settled = match std::fs::canonicalize(&settled) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => settled,
+                other => other?,
+            };
+            settled.pop();
+        } else {
+            settled.push(component);
+        }
+    }
+    Ok(settled)
 }
 
 /// The project, with the extras that are asked for in either way.
@@ -157,4 +187,29 @@ fn source(args: &InstallArgs, project: &str) -> Result<Option<ProjectSource>, Cl
         }
         other => other,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_has_no_way_back_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(here.join("a/b")).unwrap();
+        std::os::unix::fs::symlink(here.join("a/b"), here.join("link")).unwrap();
+        for (text, path) in [
+            ("p/", "p"),
+            ("a/../p", "p"),
+            ("a/./b/../../p/q", "p/q"),
+            ("missing/../p", "p"),
+            ("link/../p", "a/p"),
+            ("link/p", "link/p"),
+            ("link", "link"),
+        ] {
+            assert_eq!(settled(&here.join(text)).unwrap(), here.join(path), "{text}");
+        }
+        assert_eq!(settled(Path::new("/../../p")).unwrap(), Path::new("/p"));
+    }
 }

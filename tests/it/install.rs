@@ -186,9 +186,29 @@ fn an_existing_prefix_is_kept_unless_cleared() {
     assert_eq!(world.read("there/mine"), "of the user");
     world.loci(&format!("{install} --clear")).good();
     assert_eq!(world.files("there"), before);
+    // What is no environment is not cleared away.
+    world.write("work/mine", "of the user");
+    let run = world.loci("install service --wheels dir:set --prefix work --clear").ends(1);
+    insta::assert_snapshot!(run.err, @r#"
+    error: `HERE/work` is neither an empty directory nor an environment: it has no `pyvenv.cfg`
+      hint: choose another `--prefix`, or remove what is there yourself
+    "#);
+    std::os::unix::fs::symlink("there", world.path("link")).unwrap();
+    let run = world.loci("install service --wheels dir:set --prefix link --clear").ends(1);
+    insta::assert_snapshot!(run.err, @r#"
+    error: `HERE/link` is a symbolic link
+      hint: name the directory that it leads to with `--prefix`
+    "#);
+    assert_eq!(world.read("work/mine"), "of the user");
     // What fails with --clear leaves what was there.
     world.loci(&format!("{install} --clear --pip-packages nowhere")).ends(1);
     assert_eq!(world.files("there"), before);
+    world.loci("install service --wheels dir:set --prefix work/../up/../p").good();
+    assert!(
+        world
+            .read("p/bin/service")
+            .starts_with(&format!("#!{}\n", world.path("p/bin/python").display()))
+    );
     let left: Vec<_> = std::fs::read_dir(world.path("")).unwrap().collect();
     assert!(
         left.iter().all(|e| !e.as_ref().unwrap().file_name().to_str().unwrap().starts_with('.'))
@@ -204,6 +224,7 @@ fn a_set_that_lacks_something_or_is_for_another_python() {
     error: these cannot all hold:
       `nowhere` is asked for
       there is no release of `nowhere` for TARGET
+      hint: the set has no wheel of `nowhere`: add it with `loci build requirements --pip-packages`
     "#);
     std::fs::remove_file(world.path("set/beta-2.1-py3-none-any.whl")).unwrap();
     std::fs::remove_dir_all(world.path("set/.loci")).unwrap();
@@ -216,6 +237,7 @@ fn a_set_that_lacks_something_or_is_for_another_python() {
       `alpha` 1.0 needs `beta`
       `beta` is pinned to 2.1 at upper-constraints.txt of dir:set:2: beta===2.1
       there is no release of `beta` for TARGET
+      hint: the set has no wheel of `beta`: add it with `loci build requirements --pip-packages`
     "#);
     let wheel = WheelMaker::new("beta", "2.1").tag("cp27-cp27mu-manylinux1_x86_64");
     world.write(&format!("set/{}", wheel.filename()), wheel.bytes());
