@@ -74,7 +74,15 @@ impl IndexSource {
         if let Some(metadata) = workshop.metadata(file).await? {
             return Ok(metadata);
         }
-        // Only its backend tells what this sdist needs.
+        // Only its backend tells what this sdist needs. The wheel of a pin that a build needs is going
+        // to be built anyway, and must not be built twice.
+        if lineage.innermost().is_some()
+            && let Some(pin) = obtainer.pins.get(name)
+            && pin.version == *version
+        {
+            let obtained = obtainer.obtain(Release::pinned(pin), lineage.clone()).await?;
+            return Ok(Arc::clone(&obtained.metadata));
+        }
         let release = Release { name: name.clone(), version: version.clone(), exact: None };
         let metadata = obtainer.sdist_metadata(&release, file, lineage).await?;
         Ok(Arc::new(metadata))
