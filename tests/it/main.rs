@@ -13,6 +13,7 @@ mod command_line;
 mod install;
 mod killed;
 mod lock;
+mod options;
 mod requirements;
 mod source;
 mod together;
