@@ -14,6 +14,7 @@ mod install;
 mod killed;
 mod lock;
 mod options;
+mod readers;
 mod requirements;
 mod source;
 mod together;
