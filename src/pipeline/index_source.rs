@@ -12,9 +12,10 @@ use tokio::runtime::Handle;
 use super::error::PipelineError;
 use super::obtain::Obtainer;
 use super::release::{Lineage, Release};
-use crate::index::select::candidates;
+use crate::index::select::{Choice, Wanted, candidates, select};
 use crate::resolve::problem::{Candidate, MetadataSource};
 use crate::vocab::core_metadata::CoreMetadata;
+use crate::vocab::dist_file::DistFile;
 use crate::vocab::requirement::PackageName;
 
 /// Releases that are there already, with their metadata.
@@ -58,20 +59,31 @@ impl IndexSource {
             .collect())
     }
 
+    /// The best file of one release; the other releases on its page are not looked at.
+    async fn file(
+        obtainer: &Obtainer,
+        name: &PackageName,
+        version: &Version,
+    ) -> Result<DistFile, PipelineError> {
+        let workshop = &obtainer.workshop;
+        let page = workshop.page(name).await?;
+        let wanted = Wanted::Version(version);
+        match select(&page, &wanted, workshop.target(), &workshop.formats) {
+            Ok(Choice::Wheel(file) | Choice::Sdist(file)) => Ok(file),
+            Err(_) => {
+                Err(PipelineError::NoRelease { name: name.clone(), version: version.clone() })
+            }
+        }
+    }
+
     async fn metadata_now(
         obtainer: &Arc<Obtainer>,
         lineage: &Lineage,
         name: &PackageName,
         version: &Version,
     ) -> Result<Arc<CoreMetadata>, PipelineError> {
-        let workshop = &obtainer.workshop;
-        let page = workshop.page(name).await?;
-        let all = candidates(&page, workshop.target(), &workshop.formats);
-        let Some(release) = all.iter().find(|release| release.version == *version) else {
-            return Err(PipelineError::NoRelease { name: name.clone(), version: version.clone() });
-        };
-        let file = release.choice.file();
-        if let Some(metadata) = workshop.metadata(file).await? {
+        let file = Self::file(obtainer, name, version).await?;
+        if let Some(metadata) = obtainer.workshop.metadata(&file).await? {
             return Ok(metadata);
         }
         // Only its backend tells what this sdist needs. The wheel of a pin that a build needs is going
@@ -84,7 +96,7 @@ impl IndexSource {
             return Ok(Arc::clone(&obtained.metadata));
         }
         let release = Release { name: name.clone(), version: version.clone(), exact: None };
-        let metadata = obtainer.sdist_metadata(&release, file, lineage).await?;
+        let metadata = obtainer.sdist_metadata(&release, &file, lineage).await?;
         Ok(Arc::new(metadata))
     }
 }
@@ -129,27 +141,13 @@ impl MetadataSource for IndexSource {
                         .ok()
                         .and_then(|all| all.into_iter().map(|candidate| candidate.version).next()),
                 };
-                if let Some(version) = version {
-                    let _ = Self::prefetch_metadata(&obtainer, &name, &version).await;
+                // Nothing is built ahead: what only a backend tells is asked for when it is needed.
+                if let Some(version) = version
+                    && let Ok(file) = Self::file(&obtainer, &name, &version).await
+                {
+                    let _ = obtainer.workshop.metadata(&file).await;
                 }
             });
         }
-    }
-}
-
-impl IndexSource {
-    /// Reads metadata ahead of its need, but builds nothing for it.
-    async fn prefetch_metadata(
-        obtainer: &Obtainer,
-        name: &PackageName,
-        version: &Version,
-    ) -> Result<(), PipelineError> {
-        let workshop = &obtainer.workshop;
-        let page = workshop.page(name).await?;
-        let all = candidates(&page, workshop.target(), &workshop.formats);
-        if let Some(release) = all.iter().find(|release| release.version == *version) {
-            workshop.metadata(release.choice.file()).await?;
-        }
-        Ok(())
     }
 }
