@@ -104,7 +104,16 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
     let outcome = block_on(async move {
         let _lease = workshop.store.lease()?;
         let constraints = workshop.documents(&args.constraints).await?;
-        let job = InstallJob { project, source, packages, constraints, wheels, prefix };
+        let build_constraints = args.shop.build_constraints(&workshop).await?;
+        let job = InstallJob {
+            project,
+            source,
+            packages,
+            constraints,
+            build_constraints,
+            wheels,
+            prefix,
+        };
         install_service(Arc::clone(&workshop), job).await.map_err(|error| match &error {
             PipelineError::Resolve(cause) if matches!(**cause, ResolveError::Conflict(_)) => {
                 CliError::Unmet(error)

@@ -12,6 +12,7 @@ use super::blocking;
 use super::error::PipelineError;
 use super::events::{Activity, Ending, Stage};
 use super::project::project_wheel;
+use super::provision::SetProvision;
 use super::set_source::{SetSource, checked_digest};
 use super::workshop::Workshop;
 use crate::image::reference::Reference;
@@ -36,6 +37,8 @@ pub struct InstallJob {
     pub packages: Vec<Requirement>,
     /// Pins to keep to, where the set has several versions; the project's own pin gives way.
     pub constraints: Vec<Document>,
+    /// What build requirements must keep to, where the project is built.
+    pub build_constraints: Vec<Requirement>,
     /// The set.
     pub wheels: Reference,
     /// The environment.
@@ -84,8 +87,10 @@ pub async fn install_service(
     let (set, direct_url) = match &job.source {
         None => (set, None),
         Some(source) => {
-            let built =
-                project_wheel(&workshop, &job.project.name, source, Arc::clone(&set)).await?;
+            let target = workshop.target().clone();
+            let provision =
+                SetProvision::new(Arc::clone(&set), target, job.build_constraints.clone());
+            let built = project_wheel(&workshop, &job.project.name, source, &provision).await?;
             (Arc::new(set.with(built.wheel)), built.direct_url)
         }
     };

@@ -13,7 +13,6 @@ use super::events::{Activity, Ending};
 use super::obtain::Obtainer;
 use super::provision::SetProvision;
 use super::release::Lineage;
-use super::set_source::SetSource;
 use super::source_build::failed;
 use super::want::newest;
 use super::workshop::Workshop;
@@ -34,7 +33,7 @@ pub struct ProjectWheel {
     pub direct_url: Option<DirectUrl>,
 }
 
-/// Makes the wheel of `project` from `source`; build requirements come from `set` alone.
+/// Makes the wheel of `project` from `source`; build requirements come from `provision` alone.
 ///
 /// # Errors
 /// When the source cannot be had, is no project or another one, or does not build.
@@ -42,9 +41,9 @@ pub async fn project_wheel(
     workshop: &Arc<Workshop>,
     project: &PackageName,
     source: &ProjectSource,
-    set: Arc<SetSource>,
+    provision: &SetProvision,
 ) -> Result<ProjectWheel, PipelineError> {
-    let made = make(workshop, project, source, set).await;
+    let made = make(workshop, project, source, provision).await;
     made.map_err(|error| match error {
         PipelineError::Obtain(error) => PipelineError::Project {
             project: project.clone(),
@@ -59,7 +58,7 @@ async fn make(
     workshop: &Arc<Workshop>,
     project: &PackageName,
     source: &ProjectSource,
-    set: Arc<SetSource>,
+    provision: &SetProvision,
 ) -> Result<ProjectWheel, PipelineError> {
     match source {
         ProjectSource::Index { version } => {
@@ -71,7 +70,7 @@ async fn make(
                 marker: MarkerTree::default(),
                 origin: None,
             };
-            from_index(workshop, &requirement).await
+            from_index(workshop, &requirement, provision.constraints()).await
         }
         ProjectSource::Directory(path) | ProjectSource::Archive(path) if !path.exists() => {
             Err(PipelineError::NoSource { project: project.clone(), path: path.clone() })
@@ -81,7 +80,7 @@ async fn make(
                 workshop,
                 project,
                 BuildSource::Tree { path: tree.clone(), identity: None },
-                set,
+                provision,
             )
             .await?;
             let tree = std::path::absolute(tree)?;
@@ -100,7 +99,7 @@ async fn make(
             let digest = workshop.store.put_file(archive)?;
             let path = workshop.store.path(&digest);
             let source = BuildSource::Sdist { path, format, digest };
-            let built = build(workshop, project, source, set).await?;
+            let built = build(workshop, project, source, provision).await?;
             let url = Url::from_file_path(std::path::absolute(archive)?).ok();
             let direct_url =
                 url.map(|url| DirectUrl::Archive { url: url.into(), digest: Some(digest) });
@@ -112,7 +111,7 @@ async fn make(
                 .tempdir_in(workshop.store.tmp_dir())?;
             let commit = checkout(url, reference.as_deref(), tree.path()).await?;
             let source = commit_source(tree.path(), &commit);
-            let built = build(workshop, project, source, set).await?;
+            let built = build(workshop, project, source, provision).await?;
             let direct_url = DirectUrl::Git {
                 url: recorded(url),
                 requested_revision: reference.clone(),
@@ -138,16 +137,15 @@ async fn build(
     workshop: &Arc<Workshop>,
     project: &PackageName,
     source: BuildSource,
-    set: Arc<SetSource>,
+    provision: &SetProvision,
 ) -> Result<LocatedWheel, PipelineError> {
-    let provision = SetProvision::new(set, workshop.target().clone());
     let task = workshop.events.start(Activity::Build { release: project.to_string() });
     let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
     let request = BuildRequest {
         manner: Manner::Prepared,
         ..workshop.build_request(project, None, source, &on_phase)
     };
-    match workshop.builder.build(&request, &provision).await {
+    match workshop.builder.build(&request, provision).await {
         Ok(built) => {
             task.end(if built.reused { Ending::Reused } else { Ending::Done });
             Ok(LocatedWheel {
@@ -163,9 +161,10 @@ async fn build(
 async fn from_index(
     workshop: &Arc<Workshop>,
     requirement: &Requirement,
+    build_constraints: &[Requirement],
 ) -> Result<ProjectWheel, PipelineError> {
     let release = newest(workshop, &requirement.name, &[requirement]).await.map_err(Arc::new)?;
-    let obtainer = Obtainer::new(Arc::clone(workshop), Arc::default(), Vec::new());
+    let obtainer = Obtainer::new(Arc::clone(workshop), Arc::default(), build_constraints.to_vec());
     let obtained = obtainer.obtain(release, Lineage::default()).await?;
     Ok(ProjectWheel {
         wheel: LocatedWheel {

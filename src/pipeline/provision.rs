@@ -121,13 +121,20 @@ impl Provision for IndexProvision {
 pub struct SetProvision {
     source: Arc<SetSource>,
     target: Target,
+    constraints: Vec<Requirement>,
 }
 
 impl SetProvision {
-    /// Provides from `source`.
+    /// Provides from `source`, within `constraints`.
     #[must_use]
-    pub fn new(source: Arc<SetSource>, target: Target) -> Self {
-        Self { source, target }
+    pub fn new(source: Arc<SetSource>, target: Target, constraints: Vec<Requirement>) -> Self {
+        Self { source, target, constraints }
+    }
+
+    /// What everything that is provided keeps to.
+    #[must_use]
+    pub fn constraints(&self) -> &[Requirement] {
+        &self.constraints
     }
 }
 
@@ -142,7 +149,7 @@ impl Provision for SetProvision {
                 roots: requirements.to_vec(),
                 pins: &Pins::default(),
                 force: PinForce::Preferred,
-                bounds: constraints.to_vec(),
+                bounds: [constraints, &self.constraints].concat(),
                 prereleases: Prereleases::AsNeeded,
                 target: &self.target,
                 exempt: BTreeSet::new(),

@@ -250,3 +250,20 @@ fn a_set_that_lacks_something_or_is_for_another_python() {
     assert!(!world.path("p").exists());
     assert!(python().version.starts_with('3'));
 }
+
+#[test]
+fn build_constraints_hold_for_the_project_too() {
+    let world = World::new();
+    for version in ["1.0", "2.0"] {
+        world.index.wheel(&WheelMaker::new("tool", version));
+    }
+    world.write("c.txt", "tool===2.0\n");
+    world.loci("build requirements -c c.txt -o dir:set").good();
+    world.tree("service", &SdistMaker::new("service", "3.0").build_requires("tool"));
+    world.write("build.txt", "tool<2\n");
+    let install = "install service --wheels dir:set --project-repo ./service --prefix";
+    world.loci(&format!("{install} free")).good();
+    let run = world.loci(&format!("{install} bound --build-constraint build.txt")).ends(1);
+    assert!(run.err.contains("`tool`"), "{}", run.err);
+    assert!(!world.path("bound").exists());
+}
