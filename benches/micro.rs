@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use loci::index::client::{Client, ClientSettings};
+use loci::http::client::{Client, ClientSettings};
 use loci::index::find_links::FindLinks;
 use loci::index::format_control::FormatControl;
 use loci::index::indexes::{IndexSettings, Indexes};

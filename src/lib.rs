@@ -6,6 +6,7 @@
 //! - [`input`]: the files people write, read strictly.
 //! - [`wheel`]: reads a wheel and says what its installation consists of.
 //! - [`store`]: the content-addressed store of all that was obtained.
+//! - [`http`]: requests with retries, for indexes and registries.
 //! - [`index`]: package indexes: pages, choice of files, fetching.
 //! - [`resolve`]: finds versions that go together, explains when none do, and locks them.
 //! - [`build`]: source archives become wheels (PEP 517).
@@ -19,6 +20,7 @@ pub mod vocab;
 pub mod input;
 pub mod wheel;
 pub mod store;
+pub mod http;
 pub mod index;
 pub mod resolve;
 pub mod build;

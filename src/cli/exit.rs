@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::hints;
 use crate::build::interpreter::InterpreterError;
+use crate::http::error::HttpError;
 use crate::image::reference::ReferenceError;
 use crate::index::error::IndexError;
 use crate::input::error::InputError;
@@ -34,6 +35,9 @@ pub(super) enum CliError {
     /// A source or destination makes no sense.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// The settings for asking servers make no sense.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The indexes make no sense.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -82,7 +86,7 @@ impl CliError {
                 | PipelineError::AgainstPin { .. },
             ) => WRONG_INPUT,
             // Settings of indexes: what an index itself does wrong is a job's error.
-            Self::Reference(_) | Self::Index(_) => WRONG_INPUT,
+            Self::Reference(_) | Self::Http(_) | Self::Index(_) => WRONG_INPUT,
             Self::Interrupted => INTERRUPTED,
             _ => FAILED,
         }

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::exit::{CliError, bare};
 use super::words_arg::{self, Words};
-use crate::index::client::ClientSettings;
+use crate::http::client::ClientSettings;
 use crate::index::find_links::FindLinks;
 use crate::index::format_control::FormatControl;
 use crate::index::indexes::IndexSettings;

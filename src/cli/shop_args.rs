@@ -15,7 +15,7 @@ use crate::build::builder::Builder;
 use crate::build::interpreter::Interpreter;
 use crate::build::key::SystemFingerprint;
 use crate::build::surroundings::Surroundings;
-use crate::index::client::Client;
+use crate::http::client::Client;
 use crate::index::indexes::Indexes;
 use crate::input::requirements::Requirements;
 use crate::input::rules::PackageRules;

@@ -1,83 +1,20 @@
 //! [`IndexError`]: what goes wrong between here and an index. No message shows a password.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
-use std::path::PathBuf;
-
-use url::Url;
 
 use super::json::JsonPageError;
+use crate::http::error::{HttpError, Shown};
 use crate::store::error::StoreError;
 use crate::vocab::core_metadata::CoreMetadataError;
 use crate::vocab::digest::Digest;
-use crate::vocab::redact::redact;
-
-/// An address as people may see it (see [`redact`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown(String);
-
-impl Shown {
-    /// The address without its secrets.
-    #[must_use]
-    pub fn new(url: &Url) -> Self {
-        let mut url = url.clone();
-        url.set_fragment(None);
-        Self(redact(url.as_str()).into_owned())
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What can go wrong with an index, a page or a file on it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// The settings of the client cannot be used.
-    #[error("the certificates of `{}` cannot be read", path.display())]
-    Certificates {
-        /// The bundle.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The HTTP client cannot be made of its settings.
-    #[error("the HTTP client cannot be set up")]
-    Setup(#[source] reqwest::Error),
-    /// The proxy cannot be used.
-    #[error("the proxy `{proxy}` is not an address")]
-    Proxy {
-        /// As it was given, without a password.
-        proxy: String,
-    },
-    /// No answer came, after every retry.
-    #[error("the connection to `{url}` failed")]
-    Network {
-        /// The address.
-        url: Shown,
-        /// Why.
-        #[source]
-        source: NetworkFault,
-    },
-    /// An answer came, but not the wanted one.
-    #[error("`{url}` answers {status}")]
-    Status {
-        /// The address.
-        url: Shown,
-        /// The status and its usual words.
-        status: reqwest::StatusCode,
-    },
-    /// The answer to a ranged request is not the range that was asked for.
-    #[error("`{url}` answers with another part of the file than was asked for")]
-    Range {
-        /// The address.
-        url: Shown,
-    },
+    /// The server cannot be asked, or answers what is of no use.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// What begins as an address and is none.
     #[error("`{text}` is not a URL")]
     Address {
@@ -86,27 +23,6 @@ pub enum IndexError {
         /// Why.
         #[source]
         source: url::ParseError,
-    },
-    /// A scheme that is neither HTTP nor `file:`.
-    #[error("`{url}` is not an address of http, https or file")]
-    Scheme {
-        /// The address.
-        url: Shown,
-    },
-    /// A text is not in the encoding it should be in.
-    #[error("`{url}` is not text in UTF-8")]
-    Encoding {
-        /// The address.
-        url: Shown,
-    },
-    /// A local file or directory cannot be read.
-    #[error("`{}` cannot be read", path.display())]
-    Local {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
     },
     /// A page that should list files is not one.
     #[error("`{url}` is not an index page: its content type is `{content_type}`")]
@@ -197,38 +113,6 @@ pub enum IndexError {
         source: io::Error,
     },
 }
-
-/// Why no answer came. It displays as the innermost of its causes: the layers of an HTTP client say
-/// no more than that each of them failed.
-#[derive(Debug)]
-pub struct NetworkFault(reqwest::Error);
-
-impl NetworkFault {
-    /// Whether there was not even a connection.
-    #[must_use]
-    pub fn is_connect(&self) -> bool {
-        self.0.is_connect()
-    }
-}
-
-impl From<reqwest::Error> for NetworkFault {
-    /// The address is taken out, for it may hold a login.
-    fn from(error: reqwest::Error) -> Self {
-        Self(error.without_url())
-    }
-}
-
-impl fmt::Display for NetworkFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut innermost: &dyn Error = &self.0;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
-        fmt::Display::fmt(innermost, f)
-    }
-}
-
-impl Error for NetworkFault {}
 
 /// Why a JSON page cannot be read.
 #[derive(Debug, thiserror::Error)]

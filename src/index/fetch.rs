@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
 
-use super::error::{IndexError, Shown};
+use super::error::IndexError;
 use super::indexes::Indexes;
-use super::range::ContentRange;
+use crate::http::error::{HttpError, Shown};
+use crate::http::range::ContentRange;
 use url::Url;
 
 use crate::store::blob::BlobWriter;
@@ -102,10 +103,10 @@ impl Indexes {
             let (name, task) = (name.to_owned(), path.clone());
             let copied = tokio::task::spawn_blocking(move || {
                 let mut from = fs_err::File::open(&task)
-                    .map_err(|source| IndexError::Local { path: task, source })?;
+                    .map_err(|source| HttpError::Local { path: task, source })?;
                 std::io::copy(&mut from, &mut writer)
                     .map_err(|source| IndexError::Write { file: name, source })?;
-                Ok(writer)
+                Ok::<_, IndexError>(writer)
             });
             let writer = joined(copied.await)?;
             on_bytes(writer.written());
@@ -136,13 +137,15 @@ impl Indexes {
                     if writer.written() == 0
                         || range.is_none_or(|range| range.start != writer.written())
                     {
-                        return Err(IndexError::Range { url: Shown::new(file.url) });
+                        return Err(HttpError::Range { url: Shown::new(file.url) }.into());
                     }
                     resumed = true;
                 }
                 // There is no rest after all: the size was not known, and everything has come.
                 StatusCode::RANGE_NOT_SATISFIABLE if writer.written() > 0 => {}
-                status => return Err(IndexError::Status { url: Shown::new(file.url), status }),
+                status => {
+                    return Err(HttpError::Status { url: Shown::new(file.url), status }.into());
+                }
             }
             let body = match status {
                 StatusCode::RANGE_NOT_SATISFIABLE => Body::Whole,
@@ -209,7 +212,7 @@ pub(super) fn local(url: &Url) -> Result<Option<PathBuf>, IndexError> {
     if url.scheme() != "file" {
         return Ok(None);
     }
-    let path = url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(url) })?;
+    let path = url.to_file_path().map_err(|()| HttpError::Scheme { url: Shown::new(url) })?;
     Ok(Some(path))
 }
 
@@ -245,7 +248,7 @@ async fn receive(
             Ok(None) => return Ok(Body::Whole),
             Err(error) => {
                 let url = Shown::new(file.url);
-                return Ok(Body::Broken(IndexError::Network { url, source: error.into() }));
+                return Ok(Body::Broken(HttpError::Network { url, source: error.into() }.into()));
             }
         };
         writer

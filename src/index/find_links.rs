@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::client::Client;
-use super::error::{IndexError, Shown};
+use super::error::IndexError;
 use super::html::{self, Anchor};
 use super::listing::{Listing, Offer};
+use crate::http::client::Client;
+use crate::http::error::{HttpError, Shown};
 use crate::vocab::redact::redact;
 use crate::vocab::requirement::{PackageName, package_name};
 use crate::vocab::sdist_filename::SdistFormat;
@@ -31,11 +32,11 @@ impl FindLinks {
     /// Relative paths are below `current`.
     ///
     /// # Errors
-    /// [`IndexError::Local`] when a path leads nowhere, [`IndexError::Address`] when a URL is none.
+    /// [`HttpError::Local`] when a path leads nowhere, [`IndexError::Address`] when a URL is none.
     pub fn parse(text: &str, current: &Path) -> Result<Self, IndexError> {
         let path = match Url::parse(text) {
             Ok(url) if url.scheme() == "file" => {
-                url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(&url) })?
+                url.to_file_path().map_err(|()| HttpError::Scheme { url: Shown::new(&url) })?
             }
             Ok(url) => return Ok(Self::Page(url)),
             Err(source) if text.contains("://") => {
@@ -43,7 +44,7 @@ impl FindLinks {
             }
             Err(_) => current.join(text),
         };
-        let fail = |source| IndexError::Local { path: path.clone(), source };
+        let fail = |source| HttpError::Local { path: path.clone(), source };
         let whole = fs_err::canonicalize(&path).map_err(fail)?;
         if whole.is_dir() {
             return Ok(Self::Directory(whole));
@@ -81,7 +82,7 @@ enum Found {
 
 impl Links {
     fn of_directory(dir: &Path) -> Result<Self, IndexError> {
-        let fail = |source| IndexError::Local { path: dir.to_owned(), source };
+        let fail = |source| HttpError::Local { path: dir.to_owned(), source };
         let mut files = Vec::new();
         for entry in fs_err::read_dir(dir).map_err(fail)? {
             let path = entry.map_err(fail)?.path();

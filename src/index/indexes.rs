@@ -8,8 +8,7 @@ use reqwest::StatusCode;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::client::{Client, Text, Validators};
-use super::error::{IndexError, Shown};
+use super::error::IndexError;
 use super::find_links::{FindLinks, Links};
 use super::format_control::FormatControl;
 use super::html;
@@ -19,6 +18,8 @@ use super::no_fit::NoFit;
 use super::page::ProjectPage;
 use super::page_cache::{CachedPage, PageCache, now};
 use super::select::{Choice, Wanted, select};
+use crate::http::client::{Client, Text, Validators};
+use crate::http::error::{HttpError, Shown};
 use crate::store::Store;
 use crate::vocab::requirement::PackageName;
 use crate::vocab::target::Target;
@@ -172,7 +173,7 @@ impl Indexes {
     ) -> Result<(Listing, bool), IndexError> {
         let url = index
             .join(&format!("{name}/"))
-            .map_err(|_| IndexError::Scheme { url: Shown::new(index) })?;
+            .map_err(|_| HttpError::Scheme { url: Shown::new(index) })?;
         let is_local = url.scheme() == "file";
         let cached = if is_local { None } else { self.cache.get(&url, name) };
         match cached {
@@ -195,7 +196,7 @@ impl Indexes {
             (status, _) if status.is_success() => {
                 (parse(name, &url, &text)?, text.validators.clone())
             }
-            (status, _) => return Err(IndexError::Status { url: Shown::new(&url), status }),
+            (status, _) => return Err(HttpError::Status { url: Shown::new(&url), status }.into()),
         };
         if !is_local {
             self.cache.put(&url, &listing, &validators, text.max_age);

@@ -12,11 +12,12 @@ use reqwest::StatusCode;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
 use url::Url;
 
-use super::error::{IndexError, Shown};
+use super::error::IndexError;
 use super::fetch::{joined, local};
 use super::indexes::Indexes;
-use super::range::ContentRange;
 use super::zip_tail::{self, Opened, TAIL};
+use crate::http::error::{HttpError, Shown};
+use crate::http::range::ContentRange;
 use crate::store::error::StoreError;
 use crate::store::file::replace;
 use crate::vocab::core_metadata::CoreMetadata;
@@ -96,10 +97,10 @@ impl Indexes {
         let text = match self.client.text(&url).await {
             Ok(text) => text,
             // Mirrors copy the promise without the file.
-            Err(IndexError::Status { status: StatusCode::NOT_FOUND, .. }) => return Ok(None),
+            Err(HttpError::Status { status: StatusCode::NOT_FOUND, .. }) => return Ok(None),
             // Old METADATA is in any encoding: the file's own is read leniently.
-            Err(IndexError::Encoding { .. }) => return Ok(None),
-            Err(error) => return Err(error),
+            Err(HttpError::Encoding { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
         let bytes = text.text.into_bytes();
         let found = Digest::of(&bytes);
@@ -148,7 +149,7 @@ impl Indexes {
         };
         let Some(tail) = self.part(&file.url, &tail).await? else { return Ok(None) };
         if tail.start.checked_add(tail.bytes.len() as u64) != Some(tail.whole) {
-            return Err(IndexError::Range { url: Shown::new(&file.url) });
+            return Err(HttpError::Range { url: Shown::new(&file.url) }.into());
         }
         let directory = zip_tail::directory(&tail.bytes, tail.whole).map_err(fault)?;
         let read;
@@ -191,7 +192,7 @@ impl Indexes {
         span: &Range<u64>,
         whole: u64,
     ) -> Result<Option<Vec<u8>>, IndexError> {
-        let wrong = || IndexError::Range { url: Shown::new(url) };
+        let wrong = || IndexError::from(HttpError::Range { url: Shown::new(url) });
         if span.start >= span.end || span.end > whole {
             return Err(wrong());
         }
@@ -215,7 +216,7 @@ impl Indexes {
             match response.status() {
                 StatusCode::PARTIAL_CONTENT => {}
                 StatusCode::OK | StatusCode::RANGE_NOT_SATISFIABLE => return Ok(None),
-                status => return Err(IndexError::Status { url: Shown::new(url), status }),
+                status => return Err(HttpError::Status { url: Shown::new(url), status }.into()),
             }
             let Some(ContentRange { start, whole: Some(whole) }) = ContentRange::of(&response)
             else {
@@ -225,7 +226,7 @@ impl Indexes {
                 Ok(bytes) => return Ok(Some(Part { bytes: bytes.into(), start, whole })),
                 Err(source) => {
                     let url = Shown::new(url);
-                    let error = IndexError::Network { url, source: source.into() };
+                    let error = HttpError::Network { url, source: source.into() };
                     retries.again(error, None).await?;
                 }
             }
@@ -240,7 +241,7 @@ fn wheel_fault(wheel: &WheelFilename, reason: &'static str) -> IndexError {
 /// Reads METADATA out of a wheel on disk.
 async fn from_path(path: PathBuf, wheel: WheelFilename) -> Result<Vec<u8>, IndexError> {
     let read = move || {
-        let fail = |source| IndexError::Local { path: path.clone(), source };
+        let fail = |source| HttpError::Local { path: path.clone(), source };
         let fault = |reason| wheel_fault(&wheel, reason);
         let mut file = fs_err::File::open(&path).map_err(fail)?;
         let whole = file.metadata().map_err(fail)?.len();

@@ -13,15 +13,11 @@ pub mod no_fit;
 mod fetch;
 mod metadata;
 mod zip_tail;
-mod range;
 pub mod find_links;
 mod html;
 mod json;
 mod listing;
 mod page_cache;
-pub mod client;
-mod transport;
-mod credentials;
 pub mod error;
 
 pub use fetch::Fetched;

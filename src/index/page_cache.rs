@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::client::Validators;
 use super::listing::Listing;
+use crate::http::client::Validators;
 use crate::store::file::replace;
 use crate::store::layout::canonical_json;
 use crate::vocab::digest::Digest;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::client::{Client, ClientSettings};
 use super::error::IndexError;
 use super::find_links::FindLinks;
 use super::format_control::FormatControl;
 use super::indexes::{IndexSettings, Indexes};
 use super::select::{Choice, Wanted};
+use crate::http::client::{Client, ClientSettings};
+use crate::http::error::HttpError;
 use crate::store::Store;
 use crate::support::index::{Fault, IndexFile, IndexServer};
 use crate::support::sdist::SdistMaker;
@@ -241,7 +242,7 @@ async fn an_index_that_is_down_is_no_missing_package() {
     let gone = settings(&server);
     drop(server);
     let error = indexes(gone, dir.path()).page(&six()).await.unwrap_err();
-    assert!(matches!(error, IndexError::Network { .. }), "{error:?}");
+    assert!(matches!(error, IndexError::Http(HttpError::Network { .. })), "{error:?}");
     assert!(error.to_string().starts_with("the connection to"), "{error}");
 }
 
@@ -468,7 +469,10 @@ async fn find_links_are_read_each_time() {
     assert_eq!(other.digest, Digest::of(&large_wheel().bytes()));
     assert_eq!(run.page(&six()).await.unwrap().versions().len(), 2);
     assert_eq!(server.requests().len(), 1);
-    assert!(matches!(FindLinks::parse("nowhere", dir.path()), Err(IndexError::Local { .. })));
+    assert!(matches!(
+        FindLinks::parse("nowhere", dir.path()),
+        Err(IndexError::Http(HttpError::Local { .. }))
+    ));
 }
 
 #[tokio::test]
@@ -528,11 +532,11 @@ async fn texts_are_read_from_anywhere() {
     let file = url::Url::from_file_path(&path).unwrap();
     assert_eq!(client.text(&file).await.unwrap().text, "six===1.16.0\n");
     let error = client.text(&file.join("none.txt").unwrap()).await.unwrap_err();
-    assert!(matches!(error, IndexError::Local { .. }), "{error:?}");
+    assert!(matches!(error, HttpError::Local { .. }), "{error:?}");
     let error = client.text(&"ftp://h/x".parse().unwrap()).await.unwrap_err();
     insta::assert_snapshot!(error, @"`ftp://h/x` is not an address of http, https or file");
     let server = IndexServer::new();
     server.put("/c.txt", "text/plain", b"\xff".to_vec());
     let error = client.text(&server.at("/c.txt").parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error, IndexError::Encoding { .. }), "{error:?}");
+    assert!(matches!(error, HttpError::Encoding { .. }), "{error:?}");
 }

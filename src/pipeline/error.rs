@@ -9,6 +9,7 @@ use pep440_rs::Version;
 
 use super::release::Release;
 use crate::build::error::BuildFailure;
+use crate::http::error::HttpError;
 use crate::image::error::ImageError;
 use crate::index::error::IndexError;
 use crate::index::no_fit::NoFit;
@@ -27,6 +28,9 @@ pub enum PipelineError {
     /// A file that people write makes no sense.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A server cannot be asked.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// An index cannot be asked, or gives no sense.
     #[error(transparent)]
     Index(#[from] IndexError),

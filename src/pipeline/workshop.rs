@@ -13,7 +13,7 @@ use super::events::{Activity, Ending, Events};
 use super::limits::Limits;
 use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Builder, Manner};
 use crate::build::interpreter::Interpreter;
-use crate::index::client::Client;
+use crate::http::client::Client;
 use crate::index::format_control::FormatControl;
 use crate::index::indexes::Indexes;
 use crate::index::no_fit::NoFit;

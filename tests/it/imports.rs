@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 7] = [
     &["pipeline"],
     &["service"],
     &["resolve", "index", "build", "image"],
-    &["store", "input", "wheel"],
+    &["store", "input", "wheel", "http"],
     &["vocab"],
 ];
 
@@ -31,7 +31,7 @@ const KEPT: [(&[&str], &[&str], &str); 3] = [
     ),
     (
         &["tokio", "reqwest"],
-        &["main", "cli", "pipeline", "index", "build", "image"],
+        &["main", "cli", "pipeline", "index", "build", "image", "http"],
         "everything else is plain blocking code",
     ),
 ];

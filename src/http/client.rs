@@ -1,28 +1,22 @@
-//! [`Client`]: HTTP as the index needs it: retries, logins, certificates, proxies. It knows nothing
-//! of pages; a text or a response is what it gives.
+//! [`Client`]: HTTP with retries, logins, certificates and proxies. A text or a response is what it
+//! gives; what either means is for others to know.
 
-use std::error::Error as _;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
+    IF_NONE_MATCH, LAST_MODIFIED,
 };
-use reqwest::{Response, StatusCode};
+use reqwest::{Body, Method, Response, StatusCode};
 use url::{Origin, Url};
 
 use super::credentials::{Credentials, Netrc};
-use super::error::{IndexError, Shown};
+use super::error::{HttpError, Shown};
+use super::retry::{Failure, Retries, network, retry_after};
 pub use super::transport::ClientSettings;
 use super::transport::{Pair, roots};
 use crate::vocab::redact::without_login;
-
-/// Waits no longer than this on our own account.
-const LONGEST_WAIT: Duration = Duration::from_secs(8);
-/// Waits no longer than this when a server asks for it.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// An HTTP client; clones share their connections.
 #[derive(Debug, Clone)]
@@ -37,6 +31,19 @@ struct Inner {
     /// Servers no try of a request could reach: later requests to them are tried once, so that a
     /// thousand pages of a dead index don't each wait out their retries.
     dead: Mutex<Vec<Origin>>,
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// What is asked for.
+    pub method: Method,
+    /// Of which address.
+    pub url: &'a Url,
+    /// With which headers.
+    pub headers: HeaderMap,
+    /// With which bytes. As long as they flow, the server may stay silent.
+    pub body: Option<Body>,
 }
 
 /// A text and what its server says of it.
@@ -65,18 +72,12 @@ pub struct Validators {
     pub last_modified: Option<String>,
 }
 
-/// One try that failed.
-enum Failure {
-    Final(IndexError),
-    Again(IndexError, Option<Duration>),
-}
-
 impl Client {
     /// Makes a client.
     ///
     /// # Errors
-    /// [`IndexError`] when the certificates, the netrc file or the proxy cannot be used.
-    pub fn new(settings: ClientSettings) -> Result<Self, IndexError> {
+    /// [`HttpError`] when the certificates, the netrc file or the proxy cannot be used.
+    pub fn new(settings: ClientSettings) -> Result<Self, HttpError> {
         let roots = Arc::new(roots(&settings)?);
         let unchecked = match settings.trusted_hosts.is_empty() {
             true => None,
@@ -84,7 +85,7 @@ impl Client {
         };
         let netrc = match (&settings.netrc, &settings.default_netrc) {
             (Some(path), _) => Netrc::read(path)
-                .map_err(|source| IndexError::Local { path: path.clone(), source })?,
+                .map_err(|source| HttpError::Local { path: path.clone(), source })?,
             // Nobody asked for it: it may be another user's, where HOME was kept.
             (None, Some(path)) => Netrc::read(path).unwrap_or_else(|error| {
                 tracing::warn!(path = %path.display(), %error, "the file of logins is not used");
@@ -105,32 +106,35 @@ impl Client {
 
     /// The address without the login in it, which is remembered for that server.
     #[must_use]
-    pub(super) fn strip(&self, url: &Url) -> Url {
+    pub fn strip(&self, url: &Url) -> Url {
         self.0.credentials.strip(url)
     }
 
     /// Reads a text from `http:`, `https:` or `file:`, of any content type.
     ///
     /// # Errors
-    /// [`IndexError`], also when there is nothing at that address.
-    pub async fn text(&self, url: &Url) -> Result<Text, IndexError> {
+    /// [`HttpError`], also when there is nothing at that address.
+    pub async fn text(&self, url: &Url) -> Result<Text, HttpError> {
         let text = self.text_if(url, "*/*", &Validators::default()).await?;
         if text.status.is_success() {
             return Ok(text);
         }
         if let Ok(path) = url.to_file_path() {
-            return Err(IndexError::Local { path, source: io::ErrorKind::NotFound.into() });
+            return Err(HttpError::Local { path, source: io::ErrorKind::NotFound.into() });
         }
-        Err(IndexError::Status { url: Shown::new(url), status: text.status })
+        Err(HttpError::Status { url: Shown::new(url), status: text.status })
     }
 
     /// Reads a text unless it is what `validators` name; "there is none" is an answer.
-    pub(super) async fn text_if(
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn text_if(
         &self,
         url: &Url,
         accept: &'static str,
         validators: &Validators,
-    ) -> Result<Text, IndexError> {
+    ) -> Result<Text, HttpError> {
         if url.scheme() == "file" {
             return local_text(url);
         }
@@ -161,7 +165,7 @@ impl Client {
                 StatusCode::NOT_MODIFIED | StatusCode::NOT_FOUND | StatusCode::GONE
             )
         {
-            return Err(Failure::Final(IndexError::Status { url: Shown::new(url), status }));
+            return Err(Failure::Final(HttpError::Status { url: Shown::new(url), status }));
         }
         let header = |name| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -179,17 +183,16 @@ impl Client {
         if status.is_success() {
             let bytes = response.bytes().await.map_err(|error| network(url, error))?;
             text.text = String::from_utf8(bytes.into())
-                .map_err(|_| Failure::Final(IndexError::Encoding { url: Shown::new(url) }))?;
+                .map_err(|_| Failure::Final(HttpError::Encoding { url: Shown::new(url) }))?;
         }
         Ok(text)
     }
 
     /// Asks for a file as it is; the answer may have any status that a repetition does not help.
-    pub(super) async fn file(
-        &self,
-        url: &Url,
-        headers: &HeaderMap,
-    ) -> Result<Response, IndexError> {
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn file(&self, url: &Url, headers: &HeaderMap) -> Result<Response, HttpError> {
         let mut retries = self.retries();
         loop {
             match self.try_get(url, headers, |pair| &pair.files).await {
@@ -199,26 +202,50 @@ impl Client {
         }
     }
 
-    /// One request. Statuses that may be better next time are failures; all others are answers.
+    /// One request with the login that is known for its address.
     async fn try_get(
         &self,
         url: &Url,
         headers: &HeaderMap,
         of: impl Fn(&Pair) -> &reqwest::Client,
     ) -> Result<Response, Failure> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Failure::Final(IndexError::Scheme { url: Shown::new(url) }));
-        }
-        let pair = match &self.0.unchecked {
-            Some(pair) if self.is_trusted(url) => pair,
-            _ => &self.0.checked,
-        };
         // The login goes into a header of our own; the address must not repeat it.
         let login = self.0.credentials.login(url);
-        let mut request = of(pair).get(without_login(url)).headers(headers.clone());
+        let mut request = of(self.pair(url)?).get(without_login(url)).headers(headers.clone());
         if let Some(login) = login {
             request = request.basic_auth(login.name, login.password);
         }
+        self.send(url, request).await
+    }
+
+    /// Asks once, as it is said and with no login of ours. The answer may have any status that a
+    /// repetition does not help.
+    ///
+    /// # Errors
+    /// [`Failure`], which says whether another try may help.
+    pub async fn once(&self, ask: Ask<'_>) -> Result<Response, Failure> {
+        let pair = self.pair(ask.url)?;
+        let client = if ask.body.is_some() { &pair.uploads } else { &pair.files };
+        let mut request = client.request(ask.method, without_login(ask.url)).headers(ask.headers);
+        if let Some(body) = ask.body {
+            request = request.body(body);
+        }
+        self.send(ask.url, request).await
+    }
+
+    /// The connections for an address.
+    fn pair(&self, url: &Url) -> Result<&Pair, Failure> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Failure::Final(HttpError::Scheme { url: Shown::new(url) }));
+        }
+        Ok(match &self.0.unchecked {
+            Some(pair) if self.is_trusted(url) => pair,
+            _ => &self.0.checked,
+        })
+    }
+
+    /// Statuses that may be better next time are failures; all others are answers.
+    async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Response, Failure> {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
@@ -239,7 +266,7 @@ impl Client {
         let may_pass = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
             || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
         if may_pass {
-            let error = IndexError::Status { url: Shown::new(url), status };
+            let error = HttpError::Status { url: Shown::new(url), status };
             return Err(Failure::Again(error, retry_after(response.headers())));
         }
         Ok(response)
@@ -252,22 +279,25 @@ impl Client {
             .settings
             .trusted_hosts
             .iter()
-            .any(|trusted| trusted == host || Some(trusted) == with_port.as_ref())
+            .any(|trusted| trusted == "*" || trusted == host || Some(trusted) == with_port.as_ref())
     }
 
     /// Waits before the next try, if there is to be one.
-    async fn pause(
+    ///
+    /// # Errors
+    /// Gives the error of `failure` back when there is not.
+    pub async fn pause(
         &self,
         url: &Url,
         retries: &mut Retries,
         failure: Failure,
-    ) -> Result<(), IndexError> {
+    ) -> Result<(), HttpError> {
         let (error, after) = match failure {
             Failure::Final(error) => return Err(error),
             Failure::Again(error, after) => (error, after),
         };
         let waited = retries.again(error, after).await;
-        if let Err(IndexError::Network { source, .. }) = &waited
+        if let Err(HttpError::Network { source, .. }) = &waited
             && source.is_connect()
         {
             let mut dead = self.dead();
@@ -283,69 +313,16 @@ impl Client {
     }
 
     /// A fresh count of retries.
-    pub(super) fn retries(&self) -> Retries {
-        Retries { left: self.0.settings.retries, wait: self.0.settings.first_wait }
+    #[must_use]
+    pub fn retries(&self) -> Retries {
+        Retries::new(self.0.settings.retries, self.0.settings.first_wait)
     }
-}
 
-/// How often one may still try, and how long to wait before.
-pub(super) struct Retries {
-    left: u32,
-    wait: Duration,
-}
-
-impl Retries {
-    /// Waits before the next try; gives the error back when there is none left.
-    pub(super) async fn again(
-        &mut self,
-        error: IndexError,
-        after: Option<Duration>,
-    ) -> Result<(), IndexError> {
-        if self.left == 0 {
-            return Err(error);
-        }
-        self.left -= 1;
-        tokio::time::sleep(after.unwrap_or(self.wait)).await;
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
-        Ok(())
+    /// The longest silence of a server.
+    #[must_use]
+    pub fn timeout(&self) -> std::time::Duration {
+        self.0.settings.timeout
     }
-}
-
-/// Whether another try may help.
-fn network(url: &Url, error: reqwest::Error) -> Failure {
-    let is_hopeless = error.is_builder() || error.is_redirect() || is_tls(&error);
-    let error = IndexError::Network { url: Shown::new(url), source: error.into() };
-    if is_hopeless { Failure::Final(error) } else { Failure::Again(error, None) }
-}
-
-/// The server's answer was understood and refused: an unknown certificate stays unknown.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let tls = match inner.downcast_ref::<io::Error>() {
-            // An io::Error hides what it wraps from `source`.
-            Some(io) => io.get_ref().and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()),
-            None => inner.downcast_ref::<rustls::Error>(),
-        };
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
-}
-
-/// The wait a server asks for: seconds, or a date (RFC 9110, "Retry-After").
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?;
-            date.duration_since(SystemTime::now()).unwrap_or_default()
-        }
-    };
-    Some(wait.min(LONGEST_RETRY_AFTER))
 }
 
 /// The lifetime in a Cache-Control; 0 when it must be asked for each time (RFC 9111).
@@ -358,8 +335,8 @@ fn max_age(value: &str) -> Option<u64> {
 }
 
 /// Reads a file, or the `index.html` of a directory.
-fn local_text(url: &Url) -> Result<Text, IndexError> {
-    let mut path = url.to_file_path().map_err(|()| IndexError::Scheme { url: Shown::new(url) })?;
+fn local_text(url: &Url) -> Result<Text, HttpError> {
+    let mut path = url.to_file_path().map_err(|()| HttpError::Scheme { url: Shown::new(url) })?;
     let mut at = url.clone();
     if path.is_dir() {
         path.push("index.html");
@@ -370,12 +347,11 @@ fn local_text(url: &Url) -> Result<Text, IndexError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             (StatusCode::NOT_FOUND, Vec::new())
         }
-        Err(source) => return Err(IndexError::Local { path, source }),
+        Err(source) => return Err(HttpError::Local { path, source }),
     };
     let is_html = path.extension().is_some_and(|end| end == "html" || end == "htm");
     Ok(Text {
-        text: String::from_utf8(bytes)
-            .map_err(|_| IndexError::Encoding { url: Shown::new(url) })?,
+        text: String::from_utf8(bytes).map_err(|_| HttpError::Encoding { url: Shown::new(url) })?,
         status,
         url: at,
         content_type: if is_html { "text/html".into() } else { String::new() },

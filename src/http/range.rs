@@ -5,13 +5,17 @@ use reqwest::header::CONTENT_RANGE;
 
 /// The first byte of the part, and the size of the whole file where the server tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ContentRange {
-    pub(super) start: u64,
-    pub(super) whole: Option<u64>,
+pub struct ContentRange {
+    /// The first byte.
+    pub start: u64,
+    /// The size of the whole file.
+    pub whole: Option<u64>,
 }
 
 impl ContentRange {
-    pub(super) fn of(response: &Response) -> Option<Self> {
+    /// What the answer says; none when it says nothing that makes sense.
+    #[must_use]
+    pub fn of(response: &Response) -> Option<Self> {
         Self::parse(response.headers().get(CONTENT_RANGE)?.to_str().ok()?)
     }
 

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::Url;
 
-use super::error::{IndexError, Shown};
+use super::error::{HttpError, Shown};
 
 /// How to speak to servers.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct ClientSettings {
     /// Certificates in PEM to trust instead of the system's (which obey `SSL_CERT_FILE` and
     /// `SSL_CERT_DIR`).
     pub ca_bundle: Option<PathBuf>,
-    /// Hosts (`name` or `name:port`) whose certificates are not checked.
+    /// Hosts (`name` or `name:port`) whose certificates are not checked; `*` is every host.
     pub trusted_hosts: Vec<String>,
     /// A proxy for everything that `no_proxy` does not except; without it, `http_proxy` and the like.
     pub proxy: Option<String>,
@@ -62,6 +62,8 @@ impl Default for ClientSettings {
 pub(super) struct Pair {
     pub(super) texts: reqwest::Client,
     pub(super) files: reqwest::Client,
+    /// For bodies of ours: the server has nothing to say until it has all of them.
+    pub(super) uploads: reqwest::Client,
 }
 
 impl Pair {
@@ -69,10 +71,18 @@ impl Pair {
     pub(super) fn new(
         settings: &ClientSettings,
         roots: Option<&Arc<rustls::RootCertStore>>,
-    ) -> Result<Self, IndexError> {
+    ) -> Result<Self, HttpError> {
         Ok(Self {
-            texts: builder(settings, roots)?.build().map_err(IndexError::Setup)?,
-            files: builder(settings, roots)?.no_gzip().build().map_err(IndexError::Setup)?,
+            texts: builder(settings, roots)?
+                .read_timeout(settings.timeout)
+                .build()
+                .map_err(HttpError::Setup)?,
+            files: builder(settings, roots)?
+                .read_timeout(settings.timeout)
+                .no_gzip()
+                .build()
+                .map_err(HttpError::Setup)?,
+            uploads: builder(settings, roots)?.no_gzip().build().map_err(HttpError::Setup)?,
         })
     }
 }
@@ -80,11 +90,10 @@ impl Pair {
 fn builder(
     settings: &ClientSettings,
     roots: Option<&Arc<rustls::RootCertStore>>,
-) -> Result<reqwest::ClientBuilder, IndexError> {
+) -> Result<reqwest::ClientBuilder, HttpError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(&settings.user_agent)
         .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.timeout)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .tcp_nodelay(true);
@@ -104,7 +113,7 @@ fn builder(
     if let Some(proxy) = &settings.proxy {
         let with_scheme =
             if proxy.contains("://") { proxy.clone() } else { format!("http://{proxy}") };
-        let refuse = || IndexError::Proxy {
+        let refuse = || HttpError::Proxy {
             proxy: match Url::parse(&with_scheme) {
                 Ok(url) => Shown::new(&url).to_string(),
                 Err(_) => "****".into(),
@@ -122,11 +131,11 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// The certificates to trust.
-pub(super) fn roots(settings: &ClientSettings) -> Result<rustls::RootCertStore, IndexError> {
+pub(super) fn roots(settings: &ClientSettings) -> Result<rustls::RootCertStore, HttpError> {
     let mut roots = rustls::RootCertStore::empty();
     let certificates = match &settings.ca_bundle {
         Some(path) => {
-            let fail = |source| IndexError::Certificates { path: path.clone(), source };
+            let fail = |source| HttpError::Certificates { path: path.clone(), source };
             let pem = fs_err::read(path).map_err(fail)?;
             CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(
                 |error| fail(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
@@ -137,7 +146,7 @@ pub(super) fn roots(settings: &ClientSettings) -> Result<rustls::RootCertStore, 
     // Systems carry certificates that rustls has no use for; the others are enough.
     let (taken, _) = roots.add_parsable_certificates(certificates);
     match (&settings.ca_bundle, taken) {
-        (Some(path), 0) => Err(IndexError::Certificates {
+        (Some(path), 0) => Err(HttpError::Certificates {
             path: path.clone(),
             source: io::Error::new(io::ErrorKind::InvalidData, "it holds no certificate"),
         }),

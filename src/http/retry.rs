@@ -1,0 +1,100 @@
+//! [`Retries`]: whether a request that failed is made again, and when.
+
+use std::error::Error as _;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use url::Url;
+
+use super::error::{HttpError, Shown};
+
+/// Waits no longer than this on our own account.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// Waits no longer than this when a server asks for it.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// One try that failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// Another try would fail as well.
+    Final(HttpError),
+    /// Another try may help, after the wait that the server asks for.
+    Again(HttpError, Option<Duration>),
+}
+
+impl Failure {
+    /// What went wrong.
+    #[must_use]
+    pub fn into_error(self) -> HttpError {
+        match self {
+            Self::Final(error) | Self::Again(error, _) => error,
+        }
+    }
+}
+
+/// How often one may still try, and how long to wait before.
+#[derive(Debug, Clone)]
+pub struct Retries {
+    left: u32,
+    wait: Duration,
+}
+
+impl Retries {
+    /// So many tries after the first; the wait before the first of them doubles each time.
+    #[must_use]
+    pub fn new(left: u32, wait: Duration) -> Self {
+        Self { left, wait }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// Gives the error back when no try is left.
+    pub async fn again<E>(&mut self, error: E, after: Option<Duration>) -> Result<(), E> {
+        if self.left == 0 {
+            return Err(error);
+        }
+        self.left -= 1;
+        tokio::time::sleep(after.unwrap_or(self.wait)).await;
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        Ok(())
+    }
+}
+
+/// What a request that got no answer means for the next try.
+pub(super) fn network(url: &Url, error: reqwest::Error) -> Failure {
+    let is_hopeless = error.is_builder() || error.is_redirect() || is_tls(&error);
+    let error = HttpError::Network { url: Shown::new(url), source: error.into() };
+    if is_hopeless { Failure::Final(error) } else { Failure::Again(error, None) }
+}
+
+/// The server's answer was understood and refused: an unknown certificate stays unknown.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let tls = match inner.downcast_ref::<io::Error>() {
+            // An io::Error hides what it wraps from `source`.
+            Some(io) => io.get_ref().and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()),
+            None => inner.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// The wait a server asks for: seconds, or a date (RFC 9110, "Retry-After").
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            date.duration_since(SystemTime::now()).unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
