@@ -14,6 +14,7 @@ mod layout;
 mod tarball;
 mod directory;
 pub mod source;
+pub mod registry;
 pub mod error;
 
 mod image_contents;

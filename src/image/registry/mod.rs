@@ -1,0 +1,7 @@
+//! Images in registries (OCI distribution specification): what they are called, and who we are to
+//! the registries that have them.
+
+pub mod name;
+pub mod tag;
+mod grammar;
+pub mod name_error;
