@@ -5,3 +5,7 @@ pub mod name;
 pub mod tag;
 mod grammar;
 pub mod name_error;
+pub mod login;
+pub mod docker_config;
+mod login_file;
+mod helper;
