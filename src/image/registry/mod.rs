@@ -9,3 +9,6 @@ pub mod login;
 pub mod docker_config;
 mod login_file;
 mod helper;
+pub mod challenge;
+pub mod scope;
+pub mod token;
