@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use sha2::{Digest, Sha256};
 
 use super::sdist::SdistMaker;
+use super::valve::Valve;
 use super::wheel::WheelMaker;
 
 /// A server that lives as long as this value.
@@ -21,22 +21,6 @@ pub struct IndexServer {
     state: Arc<Mutex<State>>,
     valve: Arc<Valve>,
     stop: Arc<AtomicBool>,
-}
-
-/// Lets requests through to their answers, or holds them.
-#[derive(Default)]
-struct Valve {
-    flow: Mutex<Flow>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Flow {
-    /// So many more are let through; all, when there is no number.
-    left: Option<usize>,
-    held: usize,
-    /// Rises when those that are held are let go.
-    round: usize,
 }
 
 /// One file of a project, and what the page tells of it.
@@ -192,26 +176,18 @@ impl IndexServer {
 
     /// Answers so many more requests; those after them wait for [`IndexServer::let_go`].
     pub fn hold_after(&self, requests: usize) {
-        self.valve.flow.lock().unwrap().left = Some(requests);
+        self.valve.hold_after(requests);
     }
 
     /// Waits until a request is held, or the client is `gone` without having made so many.
-    pub fn wait_until_held(&self, mut gone: impl FnMut() -> bool) {
-        let mut flow = self.valve.flow.lock().unwrap();
-        while flow.held == 0 && !gone() {
-            let look_again = Duration::from_millis(20);
-            flow = self.valve.changed.wait_timeout(flow, look_again).unwrap().0;
-        }
+    pub fn wait_until_held(&self, gone: impl FnMut() -> bool) {
+        self.valve.wait_until_held(gone);
     }
 
     /// Ends the connections of the requests that are held, which count as never made; answers all
     /// that come from now on.
     pub fn let_go(&self) {
-        let mut flow = self.valve.flow.lock().unwrap();
-        flow.left = None;
-        flow.held = 0;
-        flow.round += 1;
-        self.valve.changed.notify_all();
+        self.valve.open(false);
     }
 
     /// The address of the index, for `--index-url`.
@@ -236,26 +212,6 @@ impl IndexServer {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
-    }
-}
-
-impl Valve {
-    /// Whether the request may be answered; waits while it may not be known.
-    fn admits(&self) -> bool {
-        let mut flow = self.flow.lock().unwrap();
-        match &mut flow.left {
-            None => return true,
-            Some(0) => {}
-            Some(left) => {
-                *left -= 1;
-                return true;
-            }
-        }
-        flow.held += 1;
-        self.changed.notify_all();
-        let round = flow.round;
-        drop(self.changed.wait_while(flow, |flow| flow.round == round));
-        false
     }
 }
 

@@ -1,8 +1,9 @@
-//! Fixtures made in code: wheels, source distributions and a loopback index, in milliseconds and
-//! without a network. Unit tests of the library and the integration tests share them, so nothing
-//! here may use loci itself.
+//! Fixtures made in code: wheels, source distributions and a loopback index, in
+//! milliseconds and without a network. Unit tests of the library and the integration tests share
+//! them, so nothing here may use loci itself.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::must_use_candidate)]
 
 pub mod index;
 pub mod sdist;
+mod valve;
 pub mod wheel;
