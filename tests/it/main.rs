@@ -15,6 +15,7 @@ mod killed;
 mod lock;
 mod options;
 mod readers;
+mod registry_fixture;
 mod requirements;
 mod source;
 mod together;
