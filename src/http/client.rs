@@ -2,6 +2,7 @@
 //! gives; what either means is for others to know.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::{
@@ -102,6 +103,14 @@ impl Client {
             settings,
             dead: Mutex::default(),
         })))
+    }
+
+    /// A client that also trusts the certificates in these files.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub fn trusting(&self, roots: Vec<PathBuf>) -> Result<Self, HttpError> {
+        Self::new(ClientSettings { extra_roots: roots, ..self.0.settings.clone() })
     }
 
     /// The address without the login in it, which is remembered for that server.

@@ -23,6 +23,14 @@ impl Shown {
     }
 }
 
+impl Shown {
+    /// What is not quite an address, without its secrets.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self(redact(text).into_owned())
+    }
+}
+
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

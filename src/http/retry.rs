@@ -16,19 +16,20 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// One try that failed.
 #[derive(Debug)]
-pub enum Failure {
+pub enum Failure<E = HttpError> {
     /// Another try would fail as well.
-    Final(HttpError),
+    Final(E),
     /// Another try may help, after the wait that the server asks for.
-    Again(HttpError, Option<Duration>),
+    Again(E, Option<Duration>),
 }
 
-impl Failure {
-    /// What went wrong.
+impl<E> Failure<E> {
+    /// The same failure in the words of another room.
     #[must_use]
-    pub fn into_error(self) -> HttpError {
+    pub fn map<F>(self, wrap: impl FnOnce(E) -> F) -> Failure<F> {
         match self {
-            Self::Final(error) | Self::Again(error, _) => error,
+            Self::Final(error) => Failure::Final(wrap(error)),
+            Self::Again(error, after) => Failure::Again(wrap(error), after),
         }
     }
 }
@@ -45,6 +46,17 @@ impl Retries {
     #[must_use]
     pub fn new(left: u32, wait: Duration) -> Self {
         Self { left, wait }
+    }
+
+    /// Waits before the next try, if another one may help.
+    ///
+    /// # Errors
+    /// Gives the error back when it may not, or none is left.
+    pub async fn after<E>(&mut self, failure: Failure<E>) -> Result<(), E> {
+        match failure {
+            Failure::Final(error) => Err(error),
+            Failure::Again(error, after) => self.again(error, after).await,
+        }
     }
 
     /// Waits before the next try.

@@ -3,7 +3,7 @@
 //! Nothing here sends a request: that is the client's business.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct ClientSettings {
     /// Certificates in PEM to trust instead of the system's (which obey `SSL_CERT_FILE` and
     /// `SSL_CERT_DIR`).
     pub ca_bundle: Option<PathBuf>,
+    /// More such files, whose certificates are trusted beside those.
+    pub extra_roots: Vec<PathBuf>,
     /// Hosts (`name` or `name:port`) whose certificates are not checked; `*` is every host.
     pub trusted_hosts: Vec<String>,
     /// A proxy for everything that `no_proxy` does not except; without it, `http_proxy` and the like.
@@ -48,6 +50,7 @@ impl Default for ClientSettings {
             retries: 5,
             first_wait: Duration::from_millis(250),
             ca_bundle: None,
+            extra_roots: Vec::new(),
             trusted_hosts: Vec::new(),
             proxy: None,
             netrc: None,
@@ -133,16 +136,13 @@ const CONNECTION_WINDOW: u32 = 32 << 20;
 /// The certificates to trust.
 pub(super) fn roots(settings: &ClientSettings) -> Result<rustls::RootCertStore, HttpError> {
     let mut roots = rustls::RootCertStore::empty();
-    let certificates = match &settings.ca_bundle {
-        Some(path) => {
-            let fail = |source| HttpError::Certificates { path: path.clone(), source };
-            let pem = fs_err::read(path).map_err(fail)?;
-            CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(
-                |error| fail(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
-            )?
-        }
+    let mut certificates = match &settings.ca_bundle {
+        Some(path) => certificates_in(path)?,
         None => rustls_native_certs::load_native_certs().certs,
     };
+    for path in &settings.extra_roots {
+        certificates.extend(certificates_in(path)?);
+    }
     // Systems carry certificates that rustls has no use for; the others are enough.
     let (taken, _) = roots.add_parsable_certificates(certificates);
     match (&settings.ca_bundle, taken) {
@@ -153,4 +153,12 @@ pub(super) fn roots(settings: &ClientSettings) -> Result<rustls::RootCertStore, 
         // A network without TLS needs no roots; a server with it will be refused by its certificate.
         _ => Ok(roots),
     }
+}
+
+fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {
+    let fail = |source| HttpError::Certificates { path: path.to_owned(), source };
+    let pem = fs_err::read(path).map_err(fail)?;
+    CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| fail(io::Error::new(io::ErrorKind::InvalidData, error.to_string())))
 }
