@@ -18,6 +18,7 @@ mod log;
 mod workspace;
 mod attempt;
 pub mod builder;
+pub mod requires;
 pub mod error;
 
 #[cfg(test)]

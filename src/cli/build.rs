@@ -6,15 +6,19 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::exit::{CliError, SOME_FAILED, bare};
+use super::image_args::ImageArgs;
 use super::index_args::IndexArgs;
 use super::output;
+use super::project_arg;
 use super::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use super::shop_args::ShopArgs;
 use crate::image::reference::Reference;
+use crate::image::{Earlier, WriteOptions};
 use crate::input::document::Document;
 use crate::input::requirements::parse_packages;
 use crate::pipeline::events::Events;
 use crate::pipeline::requirements::{RequirementsJob, Scope, requirements};
+use crate::pipeline::services::ServiceName;
 use crate::report::summary;
 use crate::store::names::Tag;
 
@@ -38,6 +42,8 @@ Examples:
   loci build requirements -o dir:wheels
   loci build requirements -c upper-constraints.txt --global-requirements global-requirements.txt \\
       -o oci:requirements:master -o tar:wheels.tar
+  loci build requirements -c upper-constraints.txt --services keystone,nova \\
+      -o docker://registry.example.org/loci/requirements:master
   loci build requirements -c upper-constraints.txt --pip-packages 'rpdb uwsgi>=2.0.30' -o dir:wheels")]
     Requirements(RequirementsArgs),
 }
@@ -59,15 +65,26 @@ struct RequirementsArgs {
         hide_default_value = true
     )]
     pip_packages: String,
+    /// Services that get images of their own, TAG-NAME, with only the layers they need
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    services: Vec<String>,
     /// Leave out what the wheels need and nothing pins
     #[arg(long)]
     no_deps: bool,
-    /// Where to write the set, repeatable: dir:DIR, tar:FILE or oci:DIR[:TAG]
-    #[arg(short, long = "output", value_name = "DEST")]
+    // Its help is no documentation, in which this would have to be a link.
+    #[arg(
+        short,
+        long = "output",
+        value_name = "DEST",
+        help = "Where to write the set, repeatable: docker://NAME, oci:DIR[:TAG], \
+                oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE, dir:DIR or store:TAG"
+    )]
     outputs: Vec<String>,
     /// What the set is called in the store
     #[arg(long, value_name = "TAG", default_value = "latest")]
     tag: String,
+    #[command(flatten)]
+    image: ImageArgs,
     #[command(flatten)]
     shop: ShopArgs,
     #[command(flatten)]
@@ -85,6 +102,13 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
         reason: bare(&args.tag, &error.to_string()),
     })?;
     let packages = parse_packages(&args.pip_packages, "--pip-packages")?;
+    let services = args
+        .services
+        .iter()
+        .filter(|name| !name.trim().is_empty())
+        .map(|name| service(name.trim()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (epoch, annotations) = (source_date_epoch()?, args.image.annotations()?);
     let display = global.display();
     // It asks the Python and waits for its answer: a signal must not have to wait for that.
     let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
@@ -98,14 +122,23 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
             Some(location) => Some(workshop.document(location).await?),
             None => None,
         };
+        let options = WriteOptions {
+            epoch,
+            machine: workshop.target().platform().arch().to_owned(),
+            earlier: Earlier::Remove,
+            shape: args.image.shape(),
+            annotations,
+            subsets: Vec::new(),
+        };
         let job = RequirementsJob {
             constraints,
             global_requirements,
             packages,
+            services,
             build_constraints: args.shop.build_constraints(&workshop).await?,
             scope: if args.no_deps { Scope::Pinned } else { Scope::Complete },
             destinations,
-            epoch: source_date_epoch()?,
+            options,
             tag,
         };
         Ok(requirements(Arc::clone(&workshop), &job).await?)
@@ -119,13 +152,27 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
     Ok(if done.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
 }
 
+/// A service, by its project's name: its image is called so.
+fn service(text: &str) -> Result<ServiceName, CliError> {
+    let requirement = project_arg::parse(text)?;
+    if requirement.version_or_url.is_some() || !requirement.extras.is_empty() {
+        return Err(CliError::Value {
+            option: "--services",
+            text: text.into(),
+            reason: "is more than the name of a project".into(),
+        });
+    }
+    Ok(ServiceName { written: text.to_lowercase(), requirement })
+}
+
 /// Where a set may be written: not everywhere where one can be read.
 fn destination(text: &str) -> Result<Reference, CliError> {
     match text.parse()? {
         Reference::Url(url) => Err(CliError::Value {
             option: "--output",
             text: Reference::Url(url).to_string(),
-            reason: "cannot be written to; `dir:`, `tar:`, `oci:` and `store:` can".into(),
+            reason: "cannot be written to; a registry (`docker://`), `oci:`, `tar:` and `dir:` can"
+                .into(),
         }),
         reference => Ok(reference),
     }

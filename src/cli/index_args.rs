@@ -1,15 +1,12 @@
 //! The options that say where wheels and sdists come from: pip's names, pip's variables.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use url::Url;
 
 use super::exit::{CliError, bare};
+use super::network_args::NetworkArgs;
 use super::words_arg::{self, Words};
-use crate::http::client::ClientSettings;
 use crate::index::find_links::FindLinks;
 use crate::index::format_control::FormatControl;
 use crate::index::indexes::IndexSettings;
@@ -31,21 +28,6 @@ pub(super) struct IndexArgs {
     /// Ask no index, only `--find-links`
     #[arg(long, env = "PIP_NO_INDEX", value_parser = BoolishValueParser::new())]
     no_index: bool,
-    /// Accept this host's certificate, whatever it is, repeatable
-    #[arg(long, env = "PIP_TRUSTED_HOST", value_name = "HOST")]
-    trusted_host: Vec<Words>,
-    /// Certificate authorities to trust instead of the system's, as PEM
-    #[arg(long, env = "PIP_CERT", value_name = "FILE")]
-    cert: Option<PathBuf>,
-    /// The proxy for every request [default: what `http_proxy`, `https_proxy` and `no_proxy` say]
-    #[arg(long, env = "PIP_PROXY", value_name = "URL")]
-    proxy: Option<String>,
-    /// How often a failed request is made again
-    #[arg(long, env = "PIP_RETRIES", value_name = "N", default_value_t = 5)]
-    retries: u32,
-    /// How many seconds a server may stay silent
-    #[arg(long, env = "PIP_DEFAULT_TIMEOUT", value_name = "SECONDS", default_value_t = 30)]
-    timeout: u64,
     /// Ask the index again although its cached pages are fresh
     #[arg(long)]
     refresh: bool,
@@ -58,23 +40,11 @@ pub(super) struct IndexArgs {
     /// Never build this project from source, nor `:all:`, repeatable
     #[arg(long, env = "PIP_ONLY_BINARY", value_name = "NAME", value_delimiter = ',')]
     only_binary: Vec<String>,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
 }
 
 impl IndexArgs {
-    /// How requests are made.
-    pub(super) fn client(&self) -> ClientSettings {
-        ClientSettings {
-            timeout: Duration::from_secs(self.timeout.max(1)),
-            retries: self.retries,
-            ca_bundle: self.cert.clone(),
-            trusted_hosts: words_arg::all(&self.trusted_host).map(str::to_owned).collect(),
-            proxy: self.proxy.clone(),
-            netrc: path_in("NETRC"),
-            default_netrc: path_in("HOME").map(|home| home.join(".netrc")),
-            ..ClientSettings::default()
-        }
-    }
-
     /// Which indexes are asked.
     pub(super) fn indexes(&self) -> Result<IndexSettings, CliError> {
         let mut settings = IndexSettings::default();
@@ -123,9 +93,4 @@ fn parse_url(option: &'static str, text: &str) -> Result<Url, CliError> {
         text: redact(text).into_owned(),
         source,
     })
-}
-
-/// The path in a variable; none when it is unset or empty.
-fn path_in(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

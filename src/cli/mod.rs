@@ -4,6 +4,8 @@
 //! the body turns them into the pipeline's settings before any work starts.
 
 mod index_args;
+mod network_args;
+mod image_args;
 mod run_args;
 mod output;
 mod exit;
@@ -14,6 +16,7 @@ mod project_arg;
 mod build;
 mod lock;
 mod install;
+mod copy;
 mod store;
 mod help;
 
@@ -58,6 +61,8 @@ enum Command {
     Lock(lock::LockArgs),
     /// Install a project and its dependencies from a set of wheels
     Install(install::InstallArgs),
+    /// Copy an image or a set of wheels between registries, layouts, archives and directories
+    Copy(copy::CopyArgs),
     /// Look at the store, check it, or remove what nothing names
     Store(store::StoreArgs),
 }
@@ -80,6 +85,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Build(args) => build::run(&cli.global, args),
         Command::Lock(args) => lock::run(&cli.global, args),
         Command::Install(args) => install::run(&cli.global, args),
+        Command::Copy(args) => copy::run(&cli.global, args),
         Command::Store(args) => store::run(&cli.global, args),
     };
     outcome.unwrap_or_else(|error: CliError| error.report())

@@ -60,7 +60,8 @@ impl ShopArgs {
     ) -> Result<Arc<Workshop>, CliError> {
         let store = global.open_store()?;
         let interpreter = Interpreter::probe(&self.python)?;
-        let client = Client::new(index.client())?;
+        let client = Client::new(index.network.client())?;
+        let registries = index.network.registries(&client)?;
         let indexes = Indexes::new(client.clone(), index.indexes()?, store.clone());
         let jobs = self.jobs.unwrap_or_else(processors);
         let surroundings = Surroundings::of(std::env::vars_os());
@@ -74,6 +75,7 @@ impl ShopArgs {
         Ok(Arc::new(Workshop {
             store,
             client,
+            registries,
             indexes,
             interpreter,
             builder,

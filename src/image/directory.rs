@@ -19,7 +19,7 @@ use crate::wheel::file::WheelFile;
 use super::error::{ImageError, io_error};
 use super::index_json::{IndexedWheel, WheelIndex};
 use super::layer::{Content, Member, copy_blob};
-use super::{Earlier, INDEX, WriteOptions, Written, claim, index_member, texts};
+use super::{Earlier, INDEX, Written, claim, index_member, texts};
 
 /// Writes `set` into the directory `dir`, file by file, each whole or not at all.
 ///
@@ -29,7 +29,8 @@ pub(super) fn write(
     set: &WheelSet,
     store: &Store,
     dir: &Path,
-    options: &WriteOptions<'_>,
+    earlier_wheels: Earlier,
+    progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Written, ImageError> {
     let mut index = WheelIndex::of(set, store)?;
     let folder = dir.join(".loci");
@@ -39,7 +40,7 @@ pub(super) fn write(
         .ok()
         .and_then(|bytes| WheelIndex::parse(&bytes).ok())
         .map_or_else(Vec::new, |index| index.wheels);
-    if options.earlier == Earlier::Keep {
+    if earlier_wheels == Earlier::Keep {
         index.add(earlier.extract_if(.., |wheel| dir.join(wheel.filename.as_str()).is_file()));
     }
 
@@ -47,7 +48,7 @@ pub(super) fn write(
     let counts = set
         .wheels
         .par_iter()
-        .map(|wheel| write_wheel(wheel, store, dir, options))
+        .map(|wheel| write_wheel(wheel, store, dir, progress))
         .collect::<Result<Vec<_>, _>>()?;
     for (bytes, unchanged) in counts {
         written.bytes += bytes;
@@ -67,7 +68,7 @@ fn write_wheel(
     wheel: &SetWheel,
     store: &Store,
     dir: &Path,
-    options: &WriteOptions<'_>,
+    progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(u64, u64), ImageError> {
     let path = dir.join(wheel.filename.as_str());
     // A link, even to the right bytes, is replaced by a file.
@@ -77,13 +78,13 @@ fn write_wheel(
             file.len() == wheel.size && file.digest().is_ok_and(|digest| digest == wheel.digest)
         });
     if there {
-        (options.progress)(wheel.size);
+        progress(wheel.size);
         return Ok((0, wheel.size));
     }
     let mut file = temporary_in(dir, TMP_PREFIX)?;
     let refused = |error| io_error("write", &path)(error);
     let out = file.as_file_mut();
-    copy_blob(store, &wheel.digest, wheel.size, out, &refused, options.progress)?;
+    copy_blob(store, &wheel.digest, wheel.size, out, &refused, progress)?;
     keep(file, &path)?;
     Ok((wheel.size, 0))
 }
@@ -134,7 +135,7 @@ fn clear(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{OPTIONS, set};
+    use super::super::testing::set;
     use super::*;
 
     #[test]
@@ -143,9 +144,9 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let out = dir.path().join("wheels");
         let mut set = set(&store);
-        let first = write(&set, &store, &out, &OPTIONS).unwrap();
+        let first = write(&set, &store, &out, Earlier::Remove, &|_| {}).unwrap();
         assert_eq!(first.unchanged, 0);
-        let again = write(&set, &store, &out, &OPTIONS).unwrap();
+        let again = write(&set, &store, &out, Earlier::Remove, &|_| {}).unwrap();
         assert_eq!((again.bytes, again.unchanged), (0, first.bytes));
 
         // A damaged wheel is mended, a link is replaced and not followed, a stranger is left.
@@ -156,13 +157,13 @@ mod tests {
         fs::rename(out.join(&large), &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, out.join(&large)).unwrap();
         fs::write(out.join("stranger-1-py3-none-any.whl"), "").unwrap();
-        let mended = write(&set, &store, &out, &OPTIONS).unwrap();
+        let mended = write(&set, &store, &out, Earlier::Remove, &|_| {}).unwrap();
         assert_eq!(mended.bytes, set.wheels[0].size + set.wheels[1].size);
         assert!(fs::symlink_metadata(out.join(&large)).unwrap().is_file());
         assert_eq!(mended.strangers, ["stranger-1-py3-none-any.whl"]);
 
         set.wheels.remove(0);
-        let less = write(&set, &store, &out, &OPTIONS).unwrap();
+        let less = write(&set, &store, &out, Earlier::Remove, &|_| {}).unwrap();
         assert_eq!(less.removed, std::slice::from_ref(&six));
         assert_eq!(less.strangers, ["stranger-1-py3-none-any.whl"]);
         assert!(!out.join(&six).exists());

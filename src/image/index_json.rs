@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
 use crate::store::set::{Origin, WheelSet};
+use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::digest::Digest;
+use crate::vocab::requirement::{ExtraName, parse_lenient, parse_specifiers_lenient};
 use crate::vocab::wheel_filename::WheelFilename;
 use crate::wheel::archive::WheelArchive;
 use crate::wheel::file::WheelFile;
@@ -142,6 +144,37 @@ impl WheelIndex {
             Ok(at) => Some(&self.wheels[at]),
             Err(_) => self.wheels.iter().find(|wheel| wheel.filename == *filename),
         }
+    }
+}
+
+impl IndexedWheel {
+    /// The metadata, as far as the index has it.
+    ///
+    /// # Errors
+    /// What is wrong with the entry, in words that go on from the wheel's name.
+    pub(super) fn metadata(&self) -> Result<CoreMetadata, String> {
+        let requires_dist = self
+            .requires_dist
+            .iter()
+            .map(|text| {
+                parse_lenient(text)
+                    .map_err(|error| format!("is said to require `{text}`: {}", error.reason))
+            })
+            .collect::<Result<_, _>>()?;
+        let extras = self.provides_extra.iter();
+        Ok(CoreMetadata {
+            name: self.filename.name().clone(),
+            display_name: self.filename.name().to_string(),
+            version: self.filename.version().clone(),
+            requires_dist,
+            requires_python: self
+                .requires_python
+                .as_deref()
+                .and_then(|text| parse_specifiers_lenient(text).ok()),
+            provides_extras: extras.filter_map(|e| ExtraName::new(e.clone()).ok()).collect(),
+            dynamic: Vec::new(),
+            metadata_version: None,
+        })
     }
 }
 

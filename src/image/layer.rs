@@ -18,7 +18,8 @@ use crate::vocab::safe_path::SafePath;
 
 use super::error::{ImageError, io_error};
 
-const BLOCK: u64 = 512;
+/// Everything in a tar is a multiple of this, in bytes.
+pub(super) const BLOCK: u64 = 512;
 /// The first size ustar's eleven octal digits cannot say.
 const USTAR_SIZE: u64 = 1 << 33;
 /// Part of a layer's recipe: changes whenever equal members would be other bytes than before.
@@ -66,23 +67,7 @@ impl Member {
 
     /// What precedes its bytes in a tar, a multiple of 512 bytes.
     fn header(&self, epoch: u64) -> Vec<u8> {
-        let path = self.path.as_str();
-        let mut pax = Vec::new();
-        if path.len() > 100 || !path.is_ascii() {
-            pax_record(&mut pax, "path", path);
-        }
-        if self.size() >= USTAR_SIZE {
-            pax_record(&mut pax, "size", &self.size().to_string());
-        }
-        let mut out = Vec::new();
-        if !pax.is_empty() {
-            let name = format!("PaxHeaders/{}", self.path.file_name());
-            out.extend(ustar(&name, tar::EntryType::XHeader, pax.len() as u64, epoch).as_bytes());
-            out.extend(&pax);
-            out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
-        }
-        out.extend(ustar(path, tar::EntryType::Regular, self.size(), epoch).as_bytes());
-        out
+        header(&self.path, self.size(), epoch)
     }
 }
 
@@ -171,6 +156,49 @@ impl Layer {
         refused: &dyn Fn(io::Error) -> ImageError,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(), ImageError> {
+        self.write_with(out, refused, progress, &mut |digest, size, out| {
+            copy_blob(store, digest, size, out, refused, progress)
+        })
+    }
+
+    /// Writes the tar to `out` as [`Layer::write_to`] does, for one who knows the tar's digest and
+    /// holds it against that: blobs are taken as they are.
+    ///
+    /// # Errors
+    /// As for [`Layer::write_to`], but for damaged blobs.
+    pub(super) fn pour(
+        &self,
+        store: &Store,
+        out: &mut dyn Write,
+        refused: &dyn Fn(io::Error) -> ImageError,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), ImageError> {
+        self.write_with(out, refused, progress, &mut |digest, size, out| {
+            read_blob(store, digest, size, &mut |bytes| {
+                out.write_all(bytes).map_err(refused)?;
+                progress(bytes.len() as u64);
+                Ok(())
+            })
+        })
+    }
+
+    /// Holds every blob against its digest.
+    ///
+    /// # Errors
+    /// [`ImageError::Store`] naming the first that is gone or damaged, [`ImageError::Io`].
+    pub(super) fn check(&self, store: &Store) -> Result<(), ImageError> {
+        let refused = |error| io_error("write", store.root())(error);
+        self.write_to(store, &mut io::sink(), &refused, &|_| {})
+    }
+
+    /// Writes the tar, whose blobs `blob` writes.
+    fn write_with(
+        &self,
+        out: &mut dyn Write,
+        refused: &dyn Fn(io::Error) -> ImageError,
+        progress: &(dyn Fn(u64) + Sync),
+        blob: WriteBlob<'_>,
+    ) -> Result<(), ImageError> {
         const ZEROS: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
         for member in &self.members {
             out.write_all(&member.header(self.epoch)).map_err(refused)?;
@@ -179,9 +207,7 @@ impl Layer {
                     out.write_all(bytes).map_err(refused)?;
                     progress(bytes.len() as u64);
                 }
-                Content::Blob { digest, size } => {
-                    copy_blob(store, digest, *size, out, refused, progress)?;
-                }
+                Content::Blob { digest, size } => blob(digest, *size, out)?,
             }
             let padding = member.size().next_multiple_of(BLOCK) - member.size();
             out.write_all(&ZEROS[..padding as usize]).map_err(refused)?;
@@ -189,6 +215,9 @@ impl Layer {
         out.write_all(&ZEROS).map_err(refused)
     }
 }
+
+/// Writes the blob of this digest and size.
+type WriteBlob<'a> = &'a mut dyn FnMut(&Digest, u64, &mut dyn Write) -> Result<(), ImageError>;
 
 /// A member and its place in a tar.
 pub(super) struct Part<'a> {
@@ -210,29 +239,62 @@ pub(super) fn copy_blob(
     refused: &dyn Fn(io::Error) -> ImageError,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), ImageError> {
-    let path = store.path(digest);
-    if store.size(digest) != Some(size) {
-        return Err(store.layout().no_such_blob(digest).into());
-    }
-    let mut file = fs::File::open(&path).map_err(io_error("read", &path))?.take(size);
     let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        let count = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            result => result.map_err(io_error("read", &path))?,
-        };
-        hasher.update(&buffer[..count]);
-        out.write_all(&buffer[..count]).map_err(refused)?;
-        progress(count as u64);
-    }
+    read_blob(store, digest, size, &mut |bytes| {
+        hasher.update(bytes);
+        out.write_all(bytes).map_err(refused)?;
+        progress(bytes.len() as u64);
+        Ok(())
+    })?;
     let (found, _) = hasher.finish();
     if found == *digest {
         Ok(())
     } else {
         Err(StoreError::Damaged { digest: *digest, found }.into())
     }
+}
+
+/// Hands the bytes of a blob, which has `size` of them or is none, to `take`.
+fn read_blob(
+    store: &Store,
+    digest: &Digest,
+    size: u64,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), ImageError>,
+) -> Result<(), ImageError> {
+    let path = store.path(digest);
+    if store.size(digest) != Some(size) {
+        return Err(store.layout().no_such_blob(digest).into());
+    }
+    let mut file = fs::File::open(&path).map_err(io_error("read", &path))?.take(size);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => take(&buffer[..result.map_err(io_error("read", &path))?])?,
+        }
+    }
+}
+
+/// What precedes a file's bytes in a tar, a multiple of 512 bytes.
+pub(super) fn header(path: &SafePath, size: u64, epoch: u64) -> Vec<u8> {
+    let name = path.as_str();
+    let mut pax = Vec::new();
+    if name.len() > 100 || !name.is_ascii() {
+        pax_record(&mut pax, "path", name);
+    }
+    if size >= USTAR_SIZE {
+        pax_record(&mut pax, "size", &size.to_string());
+    }
+    let mut out = Vec::new();
+    if !pax.is_empty() {
+        let name = format!("PaxHeaders/{}", path.file_name());
+        out.extend(ustar(&name, tar::EntryType::XHeader, pax.len() as u64, epoch).as_bytes());
+        out.extend(&pax);
+        out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
+    }
+    out.extend(ustar(name, tar::EntryType::Regular, size, epoch).as_bytes());
+    out
 }
 
 /// Appends `LENGTH KEY=VALUE\n`, where the length counts its own digits (pax(1), "pax Extended

@@ -7,22 +7,44 @@
 //! they stand, or imported into the store.
 
 pub mod reference;
+pub mod registry;
+mod manifest;
+mod tree;
 mod index_json;
 mod layer;
+mod gzip;
 mod plan;
+mod packed;
+mod blobs;
+mod blob_source;
+mod open_image;
+mod archive_files;
 mod layout;
+mod archive;
+mod transfer;
+mod remote_file;
+mod download;
 mod tarball;
 mod directory;
 pub mod source;
-pub mod registry;
-pub mod error;
-
 mod image_contents;
 mod tar_contents;
+mod remote_image;
+mod remote_tar;
+mod bring;
+mod copy;
+pub mod error;
 
+pub use bring::bring;
+pub use copy::copy;
+pub use tree::Platforms;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::http::client::Client;
 use crate::store::Store;
 use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS, WheelSet};
 use crate::vocab::digest::Digest;
@@ -42,17 +64,54 @@ pub enum Earlier {
     Keep,
 }
 
+/// What an image of a set looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// Many layers, of which an update changes few.
+    #[default]
+    Split,
+    /// One, compressed, with everything in it: what LOCI itself makes and takes.
+    Single,
+}
+
+/// A service, and the wheels that it needs: its image is one of the layers that have these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subset {
+    /// What its image is called: `TAG-NAME`.
+    pub name: String,
+    /// The file names of its wheels.
+    pub wheels: BTreeSet<String>,
+}
+
 /// How a set is written.
-#[derive(Clone, Copy)]
-pub struct WriteOptions<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteOptions {
     /// The time everything in it is given, in seconds since 1970: `SOURCE_DATE_EPOCH`, or 0.
     pub epoch: u64,
     /// The architecture the wheels are for, as `uname -m` calls it.
-    pub machine: &'a str,
+    pub machine: String,
     /// What becomes of an earlier set's wheels in a directory.
     pub earlier: Earlier,
-    /// Told the bytes as they are written or found to be there already.
-    pub progress: &'a (dyn Fn(u64) + Sync),
+    /// How the layers of an image are cut.
+    pub shape: Shape,
+    /// What an image's manifest says of itself beside what loci says, by key.
+    pub annotations: BTreeMap<String, String>,
+    /// Images of single services, beside the one of all.
+    pub subsets: Vec<Subset>,
+}
+
+/// Told bytes as they are written or found to be there already.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// What images and sets are reached by.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Keeps what comes.
+    pub store: Store,
+    /// Asks for what is at URLs.
+    pub client: Client,
+    /// Registries.
+    pub registries: registry::Registries,
 }
 
 /// What was written where.
@@ -70,28 +129,21 @@ pub struct Written {
     pub strangers: Vec<String>,
 }
 
-/// Writes `set`, whose wheels are in `store`, to where `destination` says. Equal sets and options
+/// Writes `set`, whose wheels are in the store, to where `destination` says. Equal sets and options
 /// are equal bytes.
 ///
 /// # Errors
 /// [`ImageError::NotWritable`] when `destination` is only for reading; [`ImageError::Store`] when a wheel is not
-/// in the store or damaged; [`ImageError::Wheel`] when one has no metadata that can be read; [`ImageError::Io`].
-pub fn write(
-    set: &WheelSet,
-    store: &Store,
+/// in the store or damaged; [`ImageError::Wheel`] when one has no metadata that can be read; [`ImageError::Io`];
+/// and what a registry says.
+pub async fn write(
+    set: &Arc<WheelSet>,
     destination: &Reference,
-    options: &WriteOptions<'_>,
+    options: &Arc<WriteOptions>,
+    access: &Access,
+    progress: &Progress,
 ) -> Result<Written, ImageError> {
-    match destination {
-        Reference::Directory(dir) => directory::write(set, store, dir, options),
-        Reference::Tar(file) => tarball::write(set, store, file, options),
-        Reference::Oci { dir, tag } => {
-            layout::write(set, store, dir, &tag.clone().unwrap_or_default(), options)
-        }
-        Reference::Store { .. } | Reference::Url(_) => {
-            Err(ImageError::NotWritable { reference: destination.to_string() })
-        }
-    }
+    copy::write_set(set, destination, options, access, progress).await
 }
 
 /// The path of the wheel index wherever a set is written.
@@ -151,15 +203,67 @@ pub(crate) mod testing {
 
     use std::sync::LazyLock;
 
-    use super::Earlier;
-    use crate::store::Store;
+    use super::registry::docker_config::DockerConfig;
+    use super::registry::{Protocol, Registries, RegistrySettings};
+    use super::source::Source;
+    use crate::http::client::ClientSettings;
     use crate::store::set::{Origin, SetWheel, WheelSet};
     use crate::support::wheel::WheelMaker;
 
     use super::*;
 
-    pub(crate) const OPTIONS: WriteOptions<'_> =
-        WriteOptions { epoch: 0, machine: "x86_64", earlier: Earlier::Remove, progress: &|_| {} };
+    pub(crate) fn options() -> WriteOptions {
+        WriteOptions {
+            epoch: 0,
+            machine: "x86_64".into(),
+            earlier: Earlier::Remove,
+            shape: Shape::Split,
+            annotations: BTreeMap::new(),
+            subsets: Vec::new(),
+        }
+    }
+
+    /// Runs `work` to its end.
+    pub(crate) fn blocked<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Runtime::new().unwrap().block_on(work)
+    }
+
+    /// Writes `set`, whose wheels are in `store`, to `destination`.
+    pub(crate) fn write_now(
+        set: &WheelSet,
+        store: &Store,
+        destination: &Reference,
+    ) -> Result<Written, ImageError> {
+        let (set, options) = (Arc::new(set.clone()), Arc::new(options()));
+        blocked(write(&set, destination, &options, &access(store), &quiet()))
+    }
+
+    /// Opens the set at `reference`.
+    pub(crate) fn open_now(reference: &Reference, store: &Store) -> Result<Source, ImageError> {
+        blocked(Source::open(reference, "x86_64", &access(store), &quiet()))
+    }
+
+    /// Nobody is told.
+    pub(crate) fn quiet() -> Progress {
+        Arc::new(|_| {})
+    }
+
+    /// What sets are reached by, with logins of nobody.
+    pub(crate) fn access(store: &Store) -> Access {
+        let settings = ClientSettings {
+            retries: 4,
+            first_wait: std::time::Duration::from_millis(1),
+            ..ClientSettings::default()
+        };
+        let client = Client::new(settings).unwrap();
+        let settings = RegistrySettings {
+            client: client.clone(),
+            logins: DockerConfig::default(),
+            protocol: Protocol::Http,
+            certificates: Vec::new(),
+        };
+        Access { store: store.clone(), client, registries: Registries::new(settings) }
+    }
 
     /// Made once: of 3 MiB that deflate finds nothing in.
     static LARGE: LazyLock<(String, Vec<u8>)> = LazyLock::new(|| {
@@ -227,7 +331,7 @@ pub(crate) mod testing {
 #[cfg(test)]
 mod tests {
     use super::source::Source;
-    use super::testing::{OPTIONS, files, set};
+    use super::testing::{files, open_now, set, write_now};
     use super::*;
 
     #[test]
@@ -236,28 +340,33 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let set = set(&store);
         store.save_set(&"named".parse().unwrap(), &set).unwrap();
-        for (text, knows_digests) in
-            [("dir:D", false), ("tar:D/x.tar", true), ("oci:D:tag", true), ("oci:D", true)]
-        {
+        for (text, knows_digests) in [
+            ("dir:D", false),
+            ("tar:D/x.tar", true),
+            ("oci:D:tag", true),
+            ("oci:D", true),
+            ("oci-archive:D/x.tar", true),
+            ("oci-archive:D/x.tar:tag", true),
+            ("docker-archive:D/x.tar", true),
+            ("docker-archive:D/x.tar:loci/requirements:tag", true),
+        ] {
             let root = tempfile::tempdir().unwrap();
             let text = text.replace('D', &format!("{}/out", root.path().display()));
             let reference: Reference = text.parse().unwrap();
-            write(&set, &store, &reference, &OPTIONS).unwrap();
+            write_now(&set, &store, &reference).unwrap();
             let once = files(root.path());
-            write(&set, &store, &reference, &OPTIONS).unwrap();
+            write_now(&set, &store, &reference).unwrap();
             assert!(once == files(root.path()), "{text} is not the same twice");
-            check(&Source::open(&reference.location().unwrap(), &store).unwrap(), knows_digests);
+            check(&open_now(&reference, &store).unwrap(), knows_digests);
             // What a killed writer left is gone after the next.
             fs::write(root.path().join("out/.loci-x.tar-killed"), "half").unwrap();
-            write(&set, &store, &reference, &OPTIONS).unwrap();
+            write_now(&set, &store, &reference).unwrap();
             assert!(once == files(root.path()), "{text} keeps leftovers");
         }
         let named = Reference::Store { tag: "named".parse().unwrap() };
-        check(&Source::open(&named.location().unwrap(), &store).unwrap(), true);
-        assert!(matches!(
-            write(&set, &store, &named, &OPTIONS),
-            Err(ImageError::NotWritable { .. })
-        ));
+        check(&open_now(&named, &store).unwrap(), true);
+        let url: Reference = "https://host.invalid/x.tar".parse().unwrap();
+        assert!(matches!(write_now(&set, &store, &url), Err(ImageError::NotWritable { .. })));
 
         #[track_caller]
         fn check(source: &Source, knows_digests: bool) {
@@ -266,26 +375,71 @@ mod tests {
             assert_eq!(source.constraints.as_deref(), Some("six===1.16.0\n"));
             assert_eq!(source.global_requirements.as_deref(), Some("six>=1\n"));
             for wheel in &source.wheels {
-                let digest = wheel.file.digest().unwrap();
+                let digest = wheel.file().unwrap().digest().unwrap();
                 assert_eq!(wheel.sha256, knows_digests.then_some(digest));
             }
         }
     }
 
     #[test]
-    fn nothing_is_named_when_a_wheel_is_gone() {
+    fn nothing_is_named_when_a_wheel_is_gone_or_damaged() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
         let set = set(&store);
-        fs_err::write(store.path(&set.wheels[1].digest), b"gone").unwrap();
-        for text in ["tar:D/x.tar", "oci:D"] {
-            let root = tempfile::tempdir().unwrap();
-            let text = text.replace('D', &root.path().display().to_string());
-            let reference: Reference = text.parse().unwrap();
-            write(&set, &store, &reference, &OPTIONS).unwrap_err();
-            let left = files(root.path());
-            assert!(left.iter().all(|(name, _)| !name.ends_with("x.tar")), "{text}");
-            assert!(Source::open(&reference.location().unwrap(), &store).is_err());
+        let wheel = store.path(&set.wheels[1].digest);
+        let mut bytes = fs::read(&wheel).unwrap();
+        // Its layers' digests are known from here on.
+        let first: Reference =
+            format!("oci:{}", dir.path().join("first").display()).parse().unwrap();
+        write_now(&set, &store, &first).unwrap();
+        *bytes.get_mut(100_000).unwrap() ^= 1;
+        for bytes in [&bytes[..], b"gone"] {
+            fs_err::write(&wheel, bytes).unwrap();
+            for text in ["tar:D/x.tar", "oci:D", "oci-archive:D/x.tar"] {
+                let root = tempfile::tempdir().unwrap();
+                let text = text.replace('D', &root.path().display().to_string());
+                let reference: Reference = text.parse().unwrap();
+                let error = write_now(&set, &store, &reference).unwrap_err().to_string();
+                let names = [set.wheels[1].digest.hex(), set.wheels[1].filename.to_string()];
+                assert!(names.iter().any(|name| error.contains(name)), "{text}: {error}");
+                let left = files(root.path());
+                assert!(left.iter().all(|(name, _)| !name.ends_with("x.tar")), "{text}");
+                assert!(open_now(&reference, &store).is_err());
+            }
         }
+    }
+
+    #[test]
+    fn an_update_writes_only_the_layers_that_changed() {
+        use super::testing::add;
+        use crate::support::wheel::WheelMaker;
+
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let out = dir.path().join("image");
+        let reference: Reference = format!("oci:{}", out.display()).parse().unwrap();
+        let mut set = set(&store);
+        let first = write_now(&set, &store, &reference).unwrap();
+        let again = write_now(&set, &store, &reference).unwrap();
+        assert_eq!(again.manifest, first.manifest);
+        assert_eq!((again.bytes, again.unchanged), (0, first.bytes));
+
+        // A layer that was damaged meanwhile is mended.
+        let large = fs::read_dir(out.join("blobs/sha256"))
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .max_by_key(|entry| entry.metadata().unwrap().len())
+            .unwrap()
+            .path();
+        let bytes = fs::read(&large).unwrap();
+        fs::write(&large, vec![0; bytes.len()]).unwrap();
+        let mended = write_now(&set, &store, &reference).unwrap();
+        assert_eq!(mended.bytes, bytes.len() as u64);
+        assert!(fs::read(&large).unwrap() == bytes);
+
+        set.wheels.remove(0);
+        add(&store, &mut set, &WheelMaker::new("six", "1.17.0"));
+        let update = write_now(&set, &store, &reference).unwrap();
+        assert!(update.unchanged > 3 << 20 && update.bytes < 100_000, "{update:?}");
     }
 }

@@ -9,7 +9,8 @@ use url::Url;
 use crate::store::names::{Tag, TagError};
 use crate::vocab::redact::{publishable, redact};
 
-use super::source::Location;
+use super::registry::name::ImageName;
+use super::registry::name_error::ImageNameError;
 
 /// Where a set is or goes. Displays as it is written, but for a URL's user, password and query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,25 +26,47 @@ pub enum Reference {
         /// The image's name in it.
         tag: Option<Tag>,
     },
+    /// `docker://NAME`, or `[HOST/]NAMESPACE/NAME[:TAG]` as LOCI has it: an image in a registry.
+    Registry(ImageName),
+    /// `oci-archive:FILE[:TAG]`: an image in a tar of an OCI image layout.
+    OciArchive {
+        /// The tar.
+        file: PathBuf,
+        /// The image's name in it.
+        tag: Option<Tag>,
+    },
+    /// `docker-archive:FILE[:NAME]`: an image in a tar as `docker save` writes it.
+    DockerArchive {
+        /// The tar.
+        file: PathBuf,
+        /// What a Docker Engine is to call the image.
+        name: Option<ImageName>,
+    },
     /// `store:[TAG]`: a set in the store.
     Store {
         /// The set's name.
         tag: Tag,
     },
-    /// `http://...` or `https://...`: a tar of wheels, to be fetched first.
+    /// `http://...` or `https://...`: a tar of wheels.
     Url(Url),
 }
 
 impl Reference {
-    /// Where to read it on this machine; none for a URL.
+    /// Whether it is not on this machine.
     #[must_use]
-    pub fn location(&self) -> Option<Location> {
-        match self.clone() {
-            Self::Directory(dir) => Some(Location::Directory(dir)),
-            Self::Tar(file) => Some(Location::Tar(file)),
-            Self::Oci { dir, tag } => Some(Location::OciLayout { dir, tag }),
-            Self::Store { tag } => Some(Location::Store { tag }),
-            Self::Url(_) => None,
+    pub const fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Registry(_) | Self::Url(_))
+    }
+
+    /// Whether it is the place of an image: of manifests and layers, not only of wheels.
+    #[must_use]
+    pub const fn is_image(&self) -> bool {
+        match self {
+            Self::Oci { .. }
+            | Self::OciArchive { .. }
+            | Self::DockerArchive { .. }
+            | Self::Registry(_) => true,
+            Self::Directory(_) | Self::Tar(_) | Self::Store { .. } | Self::Url(_) => false,
         }
     }
 }
@@ -52,9 +75,7 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let Some((transport, rest)) = text.split_once(':') else {
-            return Err(ReferenceError::NoTransport { text: text.into(), hint: hint(text) });
-        };
+        let Some((transport, rest)) = text.split_once(':') else { return bare(text) };
         let path = |rest: &str| {
             if rest.is_empty() {
                 return Err(ReferenceError::Empty { transport: transport.into() });
@@ -78,11 +99,28 @@ impl FromStr for Reference {
                 Ok(url) if url.has_host() => Ok(Self::Url(url)),
                 _ => Err(ReferenceError::Url { text: text.into() }),
             },
-            "docker" | "oci-archive" | "docker-archive" | "docker-daemon"
-            | "containers-storage" => {
+            "docker" => match rest.strip_prefix("//") {
+                Some(name) => Ok(Self::Registry(name.parse()?)),
+                None => Err(ReferenceError::NoSlashes { text: text.into() }),
+            },
+            "oci-archive" => {
+                let (file, tag) = match rest.split_once(':') {
+                    Some((file, tag)) => (file, Some(tag.parse()?)),
+                    None => (rest, None),
+                };
+                Ok(Self::OciArchive { file: path(file)?, tag })
+            }
+            "docker-archive" => {
+                let (file, name) = match rest.split_once(':') {
+                    Some((file, name)) => (file, Some(name.parse()?)),
+                    None => (rest, None),
+                };
+                Ok(Self::DockerArchive { file: path(file)?, name })
+            }
+            "docker-daemon" | "containers-storage" => {
                 Err(ReferenceError::NotSupported { transport: transport.into() })
             }
-            _ => Err(ReferenceError::NoTransport { text: text.into(), hint: hint(text) }),
+            _ => bare(text),
         }
     }
 }
@@ -94,6 +132,17 @@ impl fmt::Display for Reference {
             Self::Tar(path) => write!(f, "tar:{}", path.display()),
             Self::Oci { dir, tag: None } => write!(f, "oci:{}", dir.display()),
             Self::Oci { dir, tag: Some(tag) } => write!(f, "oci:{}:{tag}", dir.display()),
+            Self::OciArchive { file, tag: None } => write!(f, "oci-archive:{}", file.display()),
+            Self::OciArchive { file, tag: Some(tag) } => {
+                write!(f, "oci-archive:{}:{tag}", file.display())
+            }
+            Self::DockerArchive { file, name: None } => {
+                write!(f, "docker-archive:{}", file.display())
+            }
+            Self::DockerArchive { file, name: Some(name) } => {
+                write!(f, "docker-archive:{}:{name}", file.display())
+            }
+            Self::Registry(name) => write!(f, "docker://{name}"),
             Self::Store { tag } => write!(f, "store:{tag}"),
             Self::Url(url) => f.write_str(publishable(url).as_str()),
         }
@@ -118,14 +167,26 @@ pub enum ReferenceError {
         transport: String,
     },
     /// It says a kind of place that loci does not know yet.
-    #[error("`{transport}:` is not supported yet; `dir:`, `tar:`, `oci:` and `store:` are")]
+    #[error(
+        "`{transport}:` is not supported; `docker://`, `oci:`, `oci-archive:`, `docker-archive:`, \
+         `tar:`, `dir:` and `store:` are"
+    )]
     NotSupported {
         /// The kind.
         transport: String,
     },
+    /// It says `docker:` without the slashes.
+    #[error("`{}` is not an image in a registry: `docker:` is followed by `//`", redact(text))]
+    NoSlashes {
+        /// The text.
+        text: String,
+    },
     /// The name in the layout or store is none.
     #[error(transparent)]
     Tag(#[from] TagError),
+    /// The name in the registry is none.
+    #[error(transparent)]
+    Name(#[from] ImageNameError),
     /// It begins as a URL and is none.
     #[error("`{}` is not a URL", redact(text))]
     Url {
@@ -134,16 +195,27 @@ pub enum ReferenceError {
     },
 }
 
-/// What a text without a transport might mean.
-fn hint(text: &str) -> String {
+/// A text that says no transport: an image in a registry, when it has a namespace as LOCI's names do.
+fn bare(text: &str) -> Result<Reference, ReferenceError> {
+    let is_path = text.starts_with(['/', '.', '~']) || !text.contains('/');
     let is_tar = [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end));
+    if is_path || is_tar {
+        return Err(ReferenceError::NoTransport { text: text.into(), hint: hint(text, is_tar) });
+    }
+    Ok(Reference::Registry(text.parse()?))
+}
+
+/// What a text without a transport might mean.
+fn hint(text: &str, is_tar: bool) -> String {
     if is_tar {
         format!("write `tar:{text}` for a tar file")
-    } else if text.starts_with(['/', '.', '~']) || text.is_empty() || !text.contains(['/', ':']) {
+    } else if text.starts_with(['/', '.', '~']) || !text.contains(':') {
         let text = if text.is_empty() { "DIR" } else { text };
         format!("write `dir:{text}` for a directory of wheels or `oci:{text}` for an image layout")
     } else {
-        format!("write `dir:{text}` for a directory; images in registries are not supported yet")
+        format!(
+            "write `docker://{text}` for an image in a registry or `dir:{text}` for a directory"
+        )
     }
 }
 
@@ -160,6 +232,12 @@ mod tests {
             "oci:image",
             "oci:image:2025.1",
             "oci:image:loci/requirements:master",
+            "oci-archive:x.tar",
+            "oci-archive:x.tar:2025.1",
+            "docker-archive:x.tar",
+            "docker-archive:x.tar:docker.io/loci/requirements:master",
+            "docker://registry:5000/loci/requirements:master",
+            "docker://docker.io/loci/requirements",
             "store:master",
             "https://host/wheels.tar",
         ] {
@@ -168,6 +246,15 @@ mod tests {
         let url: Reference = "https://user:secret@host/wheels.tar".parse().unwrap();
         assert_eq!(url.to_string(), "https://host/wheels.tar");
         assert_eq!("store:".parse(), Ok(Reference::Store { tag: Tag::default() }));
+        for (text, name) in [
+            (
+                "loci/requirements:master-ubuntu",
+                "docker://docker.io/loci/requirements:master-ubuntu",
+            ),
+            ("172.17.0.1:5000/ns/requirements", "docker://172.17.0.1:5000/ns/requirements"),
+        ] {
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), name);
+        }
     }
 
     #[test]
@@ -186,14 +273,18 @@ mod tests {
             "`wheels.tar` does not say what it is: write `tar:wheels.tar` for a tar file",
         );
         case(
-            "registry:5000/loci/requirements",
-            "`registry:5000/loci/requirements` does not say what it is: write \
-             `dir:registry:5000/loci/requirements` for a directory; images in registries are not \
-             supported yet",
+            "requirements:master",
+            "`requirements:master` does not say what it is: write `docker://requirements:master` for \
+             an image in a registry or `dir:requirements:master` for a directory",
         );
         case(
-            "docker://loci/requirements",
-            "`docker:` is not supported yet; `dir:`, `tar:`, `oci:` and `store:` are",
+            "docker:loci/requirements",
+            "`docker:loci/requirements` is not an image in a registry: `docker:` is followed by `//`",
+        );
+        case(
+            "containers-storage:x",
+            "`containers-storage:` is not supported; `docker://`, `oci:`, `oci-archive:`, \
+             `docker-archive:`, `tar:`, `dir:` and `store:` are",
         );
         case("oci:", "`oci:` needs a path after the colon");
         case("oci::x", "`oci:` needs a path after the colon");

@@ -1,47 +1,33 @@
-//! [`Source`]: the wheels of a directory, a tar, an image or a set in the store, read where they stand.
+//! [`Source`]: the wheels of a directory, a tar, an image or a set in the store, and where each stands.
 //!
 //! Wheels are found at the root and deeper in tars and images, at the root only of a directory.
-//! Nothing is unpacked. Out of compressed tars and layers, wheels are imported into the store.
+//! Nothing is unpacked. Out of compressed tars and layers, wheels are imported into the store. Of a set
+//! that is elsewhere only the index is read, where it has one; its wheels come when they are
+//! wanted (see [`bring`](super::bring)).
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::store::Store;
-use crate::store::names::Tag;
-use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS};
+use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS, Origin, WheelSet};
+use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::digest::Digest;
 use crate::vocab::wheel_filename::WheelFilename;
 use crate::wheel::file::WheelFile;
 
-use super::INDEX;
+use super::blob_source::{BlobSource, blocking};
 use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
+use super::manifest::architecture;
+use super::open_image::OpenImage;
+use super::reference::Reference;
+use super::remote_file::RemoteFile;
 use super::tar_contents::{Contents, Found};
-use super::{image_contents, tar_contents};
+use super::{Access, INDEX, image_contents, remote_image, remote_tar, tar_contents};
 
-/// Where wheels are, on this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
-    /// A directory with wheels in it.
-    Directory(PathBuf),
-    /// A tar, plain or compressed with gzip.
-    Tar(PathBuf),
-    /// An image in an OCI image layout.
-    OciLayout {
-        /// The layout.
-        dir: PathBuf,
-        /// The image's name in it; none for the only one, else `latest`.
-        tag: Option<Tag>,
-    },
-    /// A set in the store.
-    Store {
-        /// The set's name.
-        tag: Tag,
-    },
-}
-
-/// A wheel and where its bytes are.
+/// A wheel that is on this machine.
 #[derive(Debug, Clone)]
 pub struct LocatedWheel {
     /// The file name.
@@ -52,42 +38,152 @@ pub struct LocatedWheel {
     pub sha256: Option<Digest>,
 }
 
-/// The wheels of a [`Location`].
+/// A wheel that can be had.
+#[derive(Debug, Clone)]
+pub struct OfferedWheel {
+    /// The file name.
+    pub filename: WheelFilename,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The digest its bytes should have, as far as the source says.
+    pub sha256: Option<Digest>,
+    /// What the source's index says it needs; none where it has none, and the wheel is asked.
+    pub metadata: Option<Arc<CoreMetadata>>,
+    /// Where it came from in the first place, as far as the source says.
+    pub origin: Option<Origin>,
+    /// Where its bytes are.
+    pub(super) place: WheelPlace,
+}
+
+/// Where the bytes of a wheel are.
+#[derive(Debug, Clone)]
+pub(super) enum WheelPlace {
+    /// On this machine.
+    Here(WheelFile),
+    /// In a file that is elsewhere, from this byte on.
+    Span(Arc<RemoteFile>, u64),
+    /// Somewhere in a compressed layer that is elsewhere.
+    Layer(Arc<RemoteFile>),
+}
+
+impl OfferedWheel {
+    /// The wheel's bytes, when they are on this machine.
+    #[must_use]
+    pub fn file(&self) -> Option<&WheelFile> {
+        match &self.place {
+            WheelPlace::Here(file) => Some(file),
+            WheelPlace::Span(..) | WheelPlace::Layer(_) => None,
+        }
+    }
+}
+
+impl From<LocatedWheel> for OfferedWheel {
+    fn from(wheel: LocatedWheel) -> Self {
+        Self {
+            filename: wheel.filename,
+            size: wheel.file.len(),
+            sha256: wheel.sha256,
+            metadata: None,
+            origin: None,
+            place: WheelPlace::Here(wheel.file),
+        }
+    }
+}
+
+/// The wheels of a [`Reference`].
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     /// The wheels, sorted by file name, no two of one name.
-    pub wheels: Vec<LocatedWheel>,
+    pub wheels: Vec<OfferedWheel>,
     /// The text of its `upper-constraints.txt`.
     pub constraints: Option<String>,
     /// The text of its `global-requirements.txt`.
     pub global_requirements: Option<String>,
+    /// Keeps what was unpacked for the time being.
+    pub(super) kept: Option<BlobSource>,
 }
 
 impl Source {
-    /// Finds the wheels at `location`. `store` takes those that can't be read where they are.
+    /// Finds the wheels at `reference`, of an image for several platforms those for `machine`, as
+    /// `uname -m` calls it. `progress` is told bytes when a set that is elsewhere has to come as a whole.
     ///
     /// # Errors
     /// [`ImageError::Entry`] naming the entry that makes an archive unusable: a path that is absolute or
     /// climbs out, a wheel that is a link, stands there twice or has no wheel's name. The other variants
     /// of [`ImageError`] for what cannot be read, is not an image, or has no wheels at all.
-    pub fn open(location: &Location, store: &Store) -> Result<Self, ImageError> {
-        match location {
-            Location::Directory(dir) => directory(dir),
-            Location::Tar(file) => {
-                let origin = file.display().to_string();
-                from_contents(tar_contents::read(file, &origin, store)?, &origin, true)
-            }
-            Location::OciLayout { dir, tag } => {
-                let origin = match tag {
-                    Some(tag) => format!("oci:{}:{tag}", dir.display()),
-                    None => format!("oci:{}", dir.display()),
-                };
-                let contents = image_contents::read(dir, tag.as_ref(), &origin, store)?;
+    pub async fn open(
+        reference: &Reference,
+        machine: &str,
+        access: &Access,
+        progress: &super::Progress,
+    ) -> Result<Self, ImageError> {
+        let origin = reference.to_string();
+        if let Some(image) = OpenImage::open(reference, access).await? {
+            let (document, manifest) = image.manifest(&architecture(machine)).await?;
+            let BlobSource::Local(blobs) = &image.source else {
+                return remote_image::open(&image, &document, &manifest, access, progress).await;
+            };
+            let (blobs, store) = (Arc::clone(blobs), access.store.clone());
+            let mut source = blocking(move || {
+                let contents = image_contents::read(&manifest, &blobs, &origin, &store)?;
                 from_contents(contents, &origin, false)
+            })
+            .await?;
+            source.kept = Some(image.source);
+            return Ok(source);
+        }
+        let (local, store) = (reference.clone(), access.store.clone());
+        match reference {
+            Reference::Url(url) => remote_tar::open(url, access, progress).await,
+            _ => {
+                blocking(move || match local {
+                    Reference::Directory(dir) => directory(&dir),
+                    Reference::Tar(path) => tar(&path, &store),
+                    Reference::Store { tag } => {
+                        Self::of_set(&store.load_set(&tag)?, &store, &format!("store:{tag}"))
+                    }
+                    _ => unreachable!("images and URLs were opened above"),
+                })
+                .await
             }
-            Location::Store { tag } => from_store(tag, store),
         }
     }
+}
+
+impl Source {
+    /// The wheels of `set`, called `origin` in errors, which are in `store`.
+    ///
+    /// # Errors
+    /// [`ImageError::Lacks`] naming one that is not, [`ImageError::Io`].
+    pub fn of_set(set: &WheelSet, store: &Store, origin: &str) -> Result<Self, ImageError> {
+        let wheels = set.wheels.iter().map(|wheel| {
+            let path = store.path(&wheel.digest);
+            if store.size(&wheel.digest) != Some(wheel.size) {
+                return Err(ImageError::Lacks {
+                    origin: origin.to_owned(),
+                    wheel: wheel.filename.to_string(),
+                });
+            }
+            let file = WheelFile::open(&path).map_err(io_error("read", &path))?;
+            let (filename, sha256) = (wheel.filename.clone(), Some(wheel.digest));
+            let located = LocatedWheel { filename, file, sha256 };
+            Ok(OfferedWheel { origin: Some(wheel.origin.clone()), ..located.into() })
+        });
+        Ok(Self {
+            wheels: wheels.collect::<Result<_, _>>()?,
+            constraints: Some(set.constraints.clone()),
+            global_requirements: Some(set.global_requirements.clone()),
+            kept: None,
+        })
+    }
+}
+
+fn tar(path: &PathBuf, store: &Store) -> Result<Source, ImageError> {
+    let origin = path.display().to_string();
+    // It says more of why there is no file than the next line would.
+    fs::metadata(path).map_err(io_error("read", path))?;
+    let file = WheelFile::open(path).map_err(io_error("read", path))?;
+    from_contents(tar_contents::read(&file, &origin, store)?, &origin, true)
 }
 
 fn directory(dir: &Path) -> Result<Source, ImageError> {
@@ -102,7 +198,7 @@ fn directory(dir: &Path) -> Result<Source, ImageError> {
         let path = entry.path();
         let file = WheelFile::open(&path).map_err(io_error("read", &path))?;
         let filename = filename(&name, &name, &origin)?;
-        source.wheels.push(LocatedWheel { filename, file, sha256: None });
+        source.wheels.push(LocatedWheel { filename, file, sha256: None }.into());
     }
     let text = |name| fs::read(dir.join(name)).ok().map(text);
     source.constraints = text(CONSTRAINTS);
@@ -111,31 +207,15 @@ fn directory(dir: &Path) -> Result<Source, ImageError> {
     some_wheels(source, &origin)
 }
 
-fn from_store(tag: &Tag, store: &Store) -> Result<Source, ImageError> {
-    let set = store.load_set(tag)?;
-    let wheels = set.wheels.into_iter().map(|wheel| {
-        let path = store.path(&wheel.digest);
-        if store.size(&wheel.digest) != Some(wheel.size) {
-            return Err(ImageError::Lacks {
-                origin: format!("store:{tag}"),
-                wheel: wheel.filename.to_string(),
-            });
-        }
-        let file = WheelFile::open(&path).map_err(io_error("read", &path))?;
-        Ok(LocatedWheel { filename: wheel.filename, file, sha256: Some(wheel.digest) })
-    });
-    Ok(Source {
-        wheels: wheels.collect::<Result<_, _>>()?,
-        constraints: Some(set.constraints),
-        global_requirements: Some(set.global_requirements),
-    })
-}
-
 /// Makes a source of what was found in an archive. In a `closed` one every wheel of its index must
 /// be there; an image may be a subset.
-fn from_contents(mut contents: Contents, origin: &str, closed: bool) -> Result<Source, ImageError> {
+pub(super) fn from_contents(
+    mut contents: Contents,
+    origin: &str,
+    closed: bool,
+) -> Result<Source, ImageError> {
     let index = index_of(&contents, origin)?;
-    let mut wheels: BTreeMap<String, (String, LocatedWheel)> = BTreeMap::new();
+    let mut wheels: BTreeMap<String, (String, OfferedWheel)> = BTreeMap::new();
     for (path, Found { filename, file, sha256 }) in contents.wheels {
         let refuse = |fault: String| ImageError::Entry {
             origin: origin.to_owned(),
@@ -147,7 +227,9 @@ fn from_contents(mut contents: Contents, origin: &str, closed: bool) -> Result<S
             return Err(refuse(format!("is not of the size `{INDEX}` says")));
         }
         let sha256 = sha256.or(listed.map(|listed| listed.sha256));
-        let wheel = LocatedWheel { filename, file, sha256 };
+        let located = LocatedWheel { filename, file, sha256 };
+        let origin = listed.map(|listed| listed.origin.clone());
+        let wheel = OfferedWheel { origin, ..located.into() };
         let name = wheel.filename.to_string();
         if let Some((other, _)) = wheels.insert(name, (path.to_string(), wheel)) {
             return Err(refuse(format!("is there again as `{other}`")));
@@ -167,6 +249,7 @@ fn from_contents(mut contents: Contents, origin: &str, closed: bool) -> Result<S
         wheels: wheels.into_values().map(|(_, wheel)| wheel).collect(),
         constraints: contents.files.remove(CONSTRAINTS).map(text),
         global_requirements: contents.files.remove(GLOBAL_REQUIREMENTS).map(text),
+        kept: None,
     };
     some_wheels(source, origin)
 }
@@ -176,11 +259,12 @@ pub(super) fn index_of(
     contents: &Contents,
     origin: &str,
 ) -> Result<Option<WheelIndex>, ImageError> {
-    let parse = |bytes: &Vec<u8>| {
-        WheelIndex::parse(bytes)
-            .map_err(|source| ImageError::Index { origin: origin.into(), source })
-    };
-    contents.files.get(INDEX).map(parse).transpose()
+    contents.files.get(INDEX).map(|bytes| parse_index(bytes, origin)).transpose()
+}
+
+/// The wheel index of `origin` in these bytes.
+pub(super) fn parse_index(bytes: &[u8], origin: &str) -> Result<WheelIndex, ImageError> {
+    WheelIndex::parse(bytes).map_err(|source| ImageError::Index { origin: origin.into(), source })
 }
 
 /// The wheel name `name` says, of the entry or file `entry` of `origin`.
@@ -192,7 +276,7 @@ pub(super) fn filename(name: &str, entry: &str, origin: &str) -> Result<WheelFil
     })
 }
 
-fn some_wheels(source: Source, origin: &str) -> Result<Source, ImageError> {
+pub(super) fn some_wheels(source: Source, origin: &str) -> Result<Source, ImageError> {
     if source.wheels.is_empty() {
         let fault = "has no wheels in it".into();
         return Err(ImageError::Image { origin: origin.into(), fault });
@@ -200,7 +284,7 @@ fn some_wheels(source: Source, origin: &str) -> Result<Source, ImageError> {
     Ok(source)
 }
 
-fn text(bytes: Vec<u8>) -> String {
+pub(super) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
@@ -209,14 +293,14 @@ fn text(bytes: Vec<u8>) -> String {
 mod tests {
     use std::io::Write;
 
+    use crate::store::names::Tag;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
     use tar::{EntryType, Header};
 
-    use super::super::testing::{OPTIONS, set};
-    use super::super::{reference::Reference, write};
+    use super::super::testing::{open_now, set, write_now};
     use super::*;
 
     /// A tar of `(name, type, bytes)`, with names as they are given.
@@ -255,7 +339,7 @@ mod tests {
     ) -> Result<Source, String> {
         let path = dir.path().join("x.tar");
         fs::write(&path, bytes).unwrap();
-        Source::open(&Location::Tar(path), store).map_err(|error| {
+        open_now(&Reference::Tar(path), store).map_err(|error| {
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(&error);
             while let Some(error) = cause {
@@ -286,7 +370,7 @@ mod tests {
             let found: Vec<_> = source
                 .wheels
                 .iter()
-                .map(|wheel| (wheel.filename.to_string(), wheel.file.digest().unwrap()))
+                .map(|wheel| (wheel.filename.to_string(), wheel.file().unwrap().digest().unwrap()))
                 .collect();
             assert_eq!(
                 found,
@@ -344,7 +428,8 @@ mod tests {
         for (bytes, end) in [
             (&b"<html>502 Bad Gateway</html>"[..], "is not a whole tar archive"),
             (b"", "has no wheels in it"),
-            (b"\x28\xb5\x2f\xfd", "compressed with zstd, which is not supported"),
+            (b"\x28\xb5\x2f\xfd", "is not a whole tar archive"),
+            (b"BZh9", "compressed with bzip2, which is not supported"),
             (b"\x1f\x8b garbage", "is not a whole tar archive"),
         ] {
             let error = open_bytes(bytes, &place).unwrap_err();
@@ -363,12 +448,12 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let path = dir.path().join("x.tar");
         let set = set(&store);
-        write(&set, &store, &Reference::Tar(path.clone()), &OPTIONS).unwrap();
+        write_now(&set, &store, &Reference::Tar(path.clone())).unwrap();
         let bytes = fs::read(&path).unwrap();
         // The last wheel and its headers, of which one is PAX, go; what is left is a fine tar.
         let last = set.wheels[2].size.next_multiple_of(512) as usize + 3 * 512 + 1024;
         fs::write(&path, &bytes[..bytes.len() - last]).unwrap();
-        let error = Source::open(&Location::Tar(path), &store).unwrap_err().to_string();
+        let error = open_now(&Reference::Tar(path), &store).unwrap_err().to_string();
         assert!(error.contains("lacks the wheel `with_a_long_name"), "{error}");
     }
 
@@ -380,7 +465,7 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let out = dir.path().join("image");
         let reference = Reference::Oci { dir: out.clone(), tag: None };
-        let manifest = write(&set(&store), &store, &reference, &OPTIONS).unwrap().manifest;
+        let manifest = write_now(&set(&store), &store, &reference).unwrap().manifest;
         let layout = Layout::open(&out).unwrap();
         let text = String::from_utf8(layout.read(&manifest.unwrap()).unwrap()).unwrap();
         let last = text.rsplit("sha256:").next().unwrap();
@@ -389,7 +474,7 @@ mod tests {
         let at = bytes.windows(4).position(|window| window == b"six=").unwrap();
         bytes[at] = b'S';
         fs::write(layout.path(&metadata), bytes).unwrap();
-        let error = Source::open(&reference.location().unwrap(), &store).unwrap_err();
+        let error = open_now(&reference, &store).unwrap_err();
         assert!(matches!(error, ImageError::Layer { .. }), "{error}");
     }
 
@@ -432,10 +517,9 @@ mod tests {
         let (digest, size) = layout.put_json(&manifest).unwrap();
         let descriptor = Descriptor::new(MediaType::ImageManifest, size, sha256(&digest));
         layout.name(&"only".parse().unwrap(), &descriptor).unwrap();
-        let location = Location::OciLayout { dir: out, tag: None };
-        let source = Source::open(&location, &store).unwrap();
+        let source = open_now(&Reference::Oci { dir: out, tag: None }, &store).unwrap();
         assert_eq!(source.wheels.len(), 1);
-        assert_eq!(source.wheels[0].file.digest().unwrap(), Digest::of(b"new"));
+        assert_eq!(source.wheels[0].file().unwrap().digest().unwrap(), Digest::of(b"new"));
     }
 
     #[test]
@@ -445,7 +529,7 @@ mod tests {
         let set = set(&store);
         store.save_set(&Tag::default(), &set).unwrap();
         fs::remove_file(store.path(&set.wheels[0].digest)).unwrap();
-        let error = Source::open(&Location::Store { tag: Tag::default() }, &store).unwrap_err();
+        let error = open_now(&Reference::Store { tag: Tag::default() }, &store).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`store:latest` lacks the wheel `six-1.16.0-py3-none-any.whl` its index names"
@@ -473,7 +557,7 @@ mod tests {
             let tar = if zip { gzip(&tar) } else { tar };
             if let Ok(source) = open_bytes(&tar, &place) {
                 for wheel in source.wheels {
-                    prop_assert!(wheel.file.digest().is_ok());
+                    prop_assert!(wheel.file().unwrap().digest().is_ok());
                 }
             }
             Ok(())

@@ -4,11 +4,11 @@
 //! may hold links, devices and odd names: they are passed over unless they pretend to be wheels.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::{self, Read, Write};
-use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+use serde::{Deserialize, Serialize};
 use tar::{Archive, Entries, Entry, EntryType};
 
 use crate::store::Store;
@@ -49,32 +49,119 @@ pub(super) struct Found {
     pub(super) sha256: Option<Digest>,
 }
 
-/// Reads the tar at `path`, called `origin` in errors. Out of one compressed with gzip, wheels are
-/// imported into `store`.
-pub(super) fn read(path: &Path, origin: &str, store: &Store) -> Result<Contents, ImageError> {
+/// Reads the tar in `file`, called `origin` in errors. Out of a compressed one, wheels are imported
+/// into `store`.
+pub(super) fn read(file: &WheelFile, origin: &str, store: &Store) -> Result<Contents, ImageError> {
+    let open = || file.reader().map_err(io_error("read", file.path()));
     let mut start = Vec::new();
-    let open = || fs::File::open(path).map_err(io_error("read", path));
-    open()?.take(6).read_to_end(&mut start).map_err(io_error("read", path))?;
+    open()?.take(6).read_to_end(&mut start).map_err(io_error("read", file.path()))?;
+    if Compression::of(&start, origin)? != Compression::None {
+        return read_stream(open()?, origin, store);
+    }
     let tar_error = |source| ImageError::Tar { origin: origin.into(), source };
-    let method = match start[..] {
-        [0x1f, 0x8b, ..] => {
-            let mut archive = Archive::new(MultiGzDecoder::new(open()?));
-            let entries = archive.entries().map_err(tar_error)?;
-            return collect(entries, origin, &mut |entry, path| import(entry, path, origin, store));
-        }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        [b'B', b'Z', b'h', ..] => "bzip2",
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => "xz",
-        _ => {
-            let mut archive = Archive::new(open()?);
-            let entries = archive.entries_with_seek().map_err(tar_error)?;
-            return collect(entries, origin, &mut |entry, _| {
-                let file = WheelFile::window(path, entry.raw_file_position(), entry.size());
-                Ok((file.map_err(tar_error)?, None))
-            });
-        }
+    let mut archive = Archive::new(open()?);
+    let entries = archive.entries_with_seek().map_err(tar_error)?;
+    collect(entries, origin, &mut |entry, _| {
+        let wheel = file.part(entry.raw_file_position(), entry.size());
+        Ok((wheel.map_err(tar_error)?, None))
+    })
+}
+
+/// Reads a tar, compressed or not, as it comes by, and imports its wheels into `store`.
+pub(super) fn read_stream(
+    mut reader: impl Read,
+    origin: &str,
+    store: &Store,
+) -> Result<Contents, ImageError> {
+    let tar_error = |source| ImageError::Tar { origin: origin.into(), source };
+    let mut start = Vec::new();
+    reader.by_ref().take(6).read_to_end(&mut start).map_err(tar_error)?;
+    let compression = Compression::of(&start, origin)?;
+    let whole = io::Cursor::new(start).chain(reader);
+    let mut plain: Box<dyn Read + '_> = match compression {
+        Compression::None => Box::new(whole),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
+        Compression::Zstd => Box::new(
+            StreamingDecoder::new(whole)
+                .map_err(|error| tar_error(io::Error::other(error.to_string())))?,
+        ),
     };
-    Err(ImageError::Compression { origin: origin.into(), method })
+    let contents = {
+        let mut archive = Archive::new(&mut plain);
+        let entries = archive.entries().map_err(tar_error)?;
+        collect(entries, origin, &mut |entry, path| import(entry, path, origin, store))?
+    };
+    // What follows the end of the tar belongs to its file, whose digest may be asked for.
+    io::copy(&mut plain, &mut io::sink()).map_err(tar_error)?;
+    Ok(contents)
+}
+
+/// How a tar is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// What the first six bytes say.
+    fn of(start: &[u8], origin: &str) -> Result<Self, ImageError> {
+        let method = match start {
+            [0x1f, 0x8b, ..] => return Ok(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Ok(Self::Zstd),
+            [b'B', b'Z', b'h', ..] => "bzip2",
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => "xz",
+            _ => return Ok(Self::None),
+        };
+        Err(ImageError::Compression { origin: origin.into(), method })
+    }
+}
+
+/// What was imported out of a tar, as the store remembers it (kind `contents`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    wheels: Vec<(String, WheelFilename, Digest)>,
+    files: BTreeMap<String, String>,
+    whiteouts: BTreeSet<String>,
+    opaque: BTreeSet<String>,
+}
+
+impl Contents {
+    /// What the store is to remember; none when not all wheels were imported.
+    pub(super) fn remembered(&self) -> Option<Remembered> {
+        let wheels = self
+            .wheels
+            .iter()
+            .map(|(path, found)| Some((path.to_string(), found.filename.clone(), found.sha256?)));
+        let files = self.files.iter().map(|(path, bytes)| {
+            Some(((*path).to_owned(), String::from_utf8(bytes.clone()).ok()?))
+        });
+        Some(Remembered {
+            wheels: wheels.collect::<Option<_>>()?,
+            files: files.collect::<Option<_>>()?,
+            whiteouts: self.whiteouts.clone(),
+            opaque: self.opaque.clone(),
+        })
+    }
+
+    /// What was remembered; none when a wheel is not in the store any more.
+    pub(super) fn recall(remembered: Remembered, store: &Store) -> Option<Self> {
+        let wheels = remembered.wheels.into_iter().map(|(path, filename, digest)| {
+            store.size(&digest)?;
+            let file = WheelFile::open(&store.path(&digest)).ok()?;
+            Some((path.parse().ok()?, Found { filename, file, sha256: Some(digest) }))
+        });
+        let files = [CONSTRAINTS, GLOBAL_REQUIREMENTS, INDEX]
+            .into_iter()
+            .filter_map(|name| Some((name, remembered.files.get(name)?.clone().into_bytes())));
+        Some(Self {
+            wheels: wheels.collect::<Option<_>>()?,
+            files: files.collect(),
+            whiteouts: remembered.whiteouts,
+            opaque: remembered.opaque,
+        })
+    }
 }
 
 /// Stores a wheel that cannot be read where it is.
@@ -173,7 +260,7 @@ fn collect<R: Read>(
 }
 
 /// An entry's path without the `./` and `/` that tar puts around it; none for the root itself.
-fn plain(written: &str) -> Result<Option<&str>, &'static str> {
+pub(super) fn plain(written: &str) -> Result<Option<&str>, &'static str> {
     if written.starts_with('/') {
         return Err("is an absolute path");
     }

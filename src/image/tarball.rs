@@ -16,7 +16,7 @@ use crate::wheel::file::WheelFile;
 use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
 use super::layer::{Content, Layer, Member};
-use super::{WriteOptions, Written, claim, index_member, parent_of, safe, texts};
+use super::{Written, claim, index_member, parent_of, safe, texts};
 
 /// Writes `set` to the file at `path`, in place of what is there, once it is whole.
 ///
@@ -26,25 +26,26 @@ pub(super) fn write(
     set: &WheelSet,
     store: &Store,
     path: &Path,
-    options: &WriteOptions<'_>,
+    epoch: u64,
+    progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Written, ImageError> {
     // Renaming over a device or a pipe would put it out of the way.
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
         return Err(ImageError::NotAFile { path: path.to_owned() });
     }
-    let layer = tar_of(set, WheelIndex::of(set, store)?, options.epoch);
+    let layer = tar_of(set, WheelIndex::of(set, store)?, epoch);
     let dir = parent_of(path)?;
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let prefix = format!("{TMP_PREFIX}{name}-");
     let _claim = claim(dir, &prefix)?;
     if is_there(&layer, path).unwrap_or(false) {
-        (options.progress)(layer.content_size());
+        progress(layer.content_size());
         return Ok(Written { unchanged: layer.size(), ..Written::default() });
     }
     let mut file = temporary_in(dir, &prefix)?;
     let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
     let refused = |error| io_error("write", path)(error);
-    layer.write_to(store, &mut out, &refused, options.progress)?;
+    layer.write_to(store, &mut out, &refused, progress)?;
     out.flush().map_err(refused)?;
     drop(out);
     keep(file, path)?;
@@ -91,7 +92,7 @@ fn is_there(layer: &Layer, path: &Path) -> io::Result<bool> {
 /// The tar, with an index that says where the wheels stand in it. The index comes first, so the
 /// places depend on its length and its length on the places: both only grow from one round to the
 /// next, and digits are few, so they soon agree.
-fn tar_of(set: &WheelSet, mut index: WheelIndex, epoch: u64) -> Layer {
+pub(super) fn tar_of(set: &WheelSet, mut index: WheelIndex, epoch: u64) -> Layer {
     let mut wheels: Vec<_> = set.wheels.iter().collect();
     wheels.sort_by_key(|wheel| wheel.filename.as_str());
     loop {
@@ -115,7 +116,7 @@ fn tar_of(set: &WheelSet, mut index: WheelIndex, epoch: u64) -> Layer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{OPTIONS, set};
+    use super::super::testing::set;
     use super::*;
 
     #[test]
@@ -124,10 +125,10 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let path = dir.path().join("deep/wheels.tar");
         let set = set(&store);
-        let written = write(&set, &store, &path, &OPTIONS).unwrap();
+        let written = write(&set, &store, &path, 0, &|_| {}).unwrap();
         let bytes = fs_err::read(&path).unwrap();
         assert_eq!(written.bytes, bytes.len() as u64);
-        let again = write(&set, &store, &path, &OPTIONS).unwrap();
+        let again = write(&set, &store, &path, 0, &|_| {}).unwrap();
         assert_eq!((again.bytes, again.unchanged), (0, written.bytes));
 
         let mut archive = tar::Archive::new(&bytes[..]);
@@ -161,7 +162,7 @@ mod tests {
             let mut other = bytes.clone();
             other[at] ^= 1;
             std::fs::write(&path, other).unwrap();
-            assert_eq!(write(&set, &store, &path, &OPTIONS).unwrap(), written, "{at}");
+            assert_eq!(write(&set, &store, &path, 0, &|_| {}).unwrap(), written, "{at}");
             assert!(std::fs::read(&path).unwrap() == bytes);
         }
         assert_eq!(index.wheels[1].requires_python.as_deref(), Some(">=2.7"));

@@ -9,6 +9,7 @@ use pep440_rs::Version;
 
 use super::release::Release;
 use crate::build::error::BuildFailure;
+use crate::build::requires::RequiresError;
 use crate::http::error::HttpError;
 use crate::image::error::ImageError;
 use crate::index::error::IndexError;
@@ -52,6 +53,17 @@ pub enum PipelineError {
     /// A single wheel cannot be had, and the job needs it.
     #[error(transparent)]
     Obtain(#[from] Arc<ObtainError>),
+    /// What a build needs cannot be found out.
+    #[error(transparent)]
+    Requires(#[from] RequiresError),
+    /// A service cannot be installed from the set, so the set is not written.
+    #[error("the set is not enough for `{service}`, so nothing was written")]
+    Service {
+        /// The service.
+        service: String,
+        /// Why.
+        source: Box<PipelineError>,
+    },
     /// The project itself cannot be built.
     #[error("`{project}` cannot be had from `{place}`")]
     Project {
@@ -61,14 +73,6 @@ pub enum PipelineError {
         place: String,
         /// Why.
         source: Arc<ObtainError>,
-    },
-    /// A set that was fetched cannot be read.
-    #[error("`{url}` is not a set of wheels")]
-    Fetched {
-        /// Where it came from.
-        url: String,
-        /// Why.
-        source: ImageError,
     },
     /// A wheel's file cannot be read.
     #[error("cannot read a wheel")]

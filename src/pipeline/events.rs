@@ -4,9 +4,12 @@
 //! (a page being read, a wheel being fetched or built) and is named by its [`TaskId`] from
 //! [`Event::Started`] to [`Event::Ended`].
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::error::chain;
 
 /// Names a running task within one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,7 +184,7 @@ impl Events {
     pub fn start(&self, activity: Activity) -> Task {
         let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
         self.send(&Event::Started { task: id, activity });
-        Task { id, events: self.clone(), reached: AtomicU64::new(0), ended: false }
+        Task { id, events: self.clone(), reached: AtomicU64::new(0), ended: AtomicBool::new(false) }
     }
 }
 
@@ -190,7 +193,7 @@ pub struct Task {
     id: TaskId,
     events: Events,
     reached: AtomicU64,
-    ended: bool,
+    ended: AtomicBool,
 }
 
 impl Task {
@@ -213,21 +216,46 @@ impl Task {
         self.events.send(&Event::Phase { task: self.id, phase });
     }
 
+    /// Runs `work`, which tells the bytes by which it moves on, to its end, and says how it ended.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn run<T, E: std::error::Error + 'static, F: Future<Output = Result<T, E>>>(
+        self,
+        work: impl FnOnce(Arc<dyn Fn(u64) + Send + Sync>) -> F,
+    ) -> Result<T, E> {
+        let task = Arc::new(self);
+        let told = Arc::downgrade(&task);
+        let progress: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(move |bytes| {
+            // Who still tells when the task has ended tells nobody.
+            if let Some(task) = told.upgrade() {
+                task.advance(bytes);
+            }
+        });
+        let outcome = work(progress).await;
+        let ending = match &outcome {
+            Ok(_) => Ending::Done,
+            Err(error) => Ending::Failed { cause: chain(error).join(": "), log: None },
+        };
+        // Another thread may hold it for the moment in which it tells; its drop says nothing new then.
+        task.finish(ending);
+        outcome
+    }
+
     /// The task ended so.
-    pub fn end(mut self, ending: Ending) {
+    pub fn end(self, ending: Ending) {
         self.finish(ending);
     }
 
-    fn finish(&mut self, ending: Ending) {
-        self.ended = true;
-        self.events.send(&Event::Ended { task: self.id, ending });
+    fn finish(&self, ending: Ending) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            self.events.send(&Event::Ended { task: self.id, ending });
+        }
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if !self.ended {
-            self.finish(Ending::Cancelled);
-        }
+        self.finish(Ending::Cancelled);
     }
 }

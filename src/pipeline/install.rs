@@ -13,16 +13,17 @@ use super::error::PipelineError;
 use super::events::{Activity, Ending, Stage};
 use super::project::project_wheel;
 use super::provision::SetProvision;
-use super::set_source::{SetSource, checked_digest};
+use super::set_source::{SetSource, Supply, checked_digest};
 use super::workshop::Workshop;
+use crate::image::Progress;
 use crate::image::reference::Reference;
-use crate::image::source::{Location, Source};
+use crate::image::source::{LocatedWheel, Source};
 use crate::input::constraints::Constraints;
 use crate::input::document::Document;
 use crate::input::pins::Pins;
 use crate::input::project::ProjectSource;
 use crate::resolve::problem::{PinForce, Prereleases, Problem};
-use crate::resolve::resolution::resolve;
+use crate::resolve::resolution::{Resolution, resolve};
 use crate::service::prefix::{Installation, Prefix, install};
 use crate::vocab::requirement::Requirement;
 use crate::wheel::direct_url::DirectUrl;
@@ -70,20 +71,10 @@ pub async fn install_service(
     let begun = Instant::now();
     job.prefix.check()?;
     workshop.events.stage(Stage::Resolve, None);
-    let opened = {
-        let location = locate(&workshop, &job.wheels).await?;
-        let (workshop, wheels) = (Arc::clone(&workshop), job.wheels.clone());
-        blocking(move || {
-            Source::open(&location, &workshop.store).map_err(|source| match wheels {
-                // The path of what was fetched tells people nothing.
-                Reference::Url(_) => PipelineError::Fetched { url: wheels.to_string(), source },
-                _ => source.into(),
-            })
-        })
-        .await?
-    };
-    let pins = pins(&job, opened.constraints, &workshop)?;
-    let set = Arc::new(SetSource::new(opened.wheels, workshop.target()));
+    let mut opened = open(&workshop, &job.wheels).await?;
+    let pins = pins(&job, opened.constraints.take(), &workshop)?;
+    let supply = Supply::new(workshop.access(), workshop.events.clone());
+    let set = Arc::new(SetSource::new(opened, workshop.target(), supply));
     let (set, direct_url) = match &job.source {
         None => (set, None),
         Some(source) => {
@@ -94,31 +85,35 @@ pub async fn install_service(
             (Arc::new(set.with(built.wheel)), built.direct_url)
         }
     };
+    let target = Arc::clone(&workshop);
+    let (job, set) = (Arc::new(job), set);
+    let resolution = {
+        let (job, set) = (Arc::clone(&job), Arc::clone(&set));
+        blocking(move || resolved(&target, &job, &set, &pins)).await?
+    };
+    let releases = resolution.packages.iter().map(|(name, package)| (name, &package.version));
+    let wheels = set.bring(releases).await?;
     blocking(move || {
-        let installed = resolve_and_install(&workshop, &job, &set, &pins, direct_url.as_ref())?;
+        let installed = install_all(&workshop, &job, &resolution, &wheels, direct_url.as_ref())?;
         Ok(InstallSummary { seconds: begun.elapsed().as_secs_f64(), ..installed })
     })
     .await
 }
 
-/// Where the set is on this machine; what is at a URL is fetched into the store first.
-async fn locate(workshop: &Workshop, wheels: &Reference) -> Result<Location, PipelineError> {
-    let url = match wheels {
-        Reference::Url(url) => url,
-        other => return Ok(other.location().expect("only a URL is elsewhere")),
+/// Opens the set. Of one that is elsewhere the index comes, or all of it where it has none.
+async fn open(workshop: &Workshop, wheels: &Reference) -> Result<Source, PipelineError> {
+    let machine = workshop.target().platform().arch();
+    let access = workshop.access();
+    let opened = if wheels.is_elsewhere() {
+        let file = wheels.to_string();
+        let task = workshop.events.start(Activity::Fetch { file, size: None });
+        let access = &access;
+        task.run(|told| async move { Source::open(wheels, machine, access, &told).await }).await
+    } else {
+        let quiet: Progress = Arc::new(|_| {});
+        Source::open(wheels, machine, &access, &quiet).await
     };
-    let file = url.path().rsplit('/').next().unwrap_or_default().to_owned();
-    let task = workshop.events.start(Activity::Fetch { file, size: None });
-    match workshop.indexes.fetch_url(url, None, &|total| task.reach(total)).await {
-        Ok(fetched) => {
-            task.end(Ending::Done);
-            Ok(Location::Tar(workshop.store.path(&fetched.digest)))
-        }
-        Err(error) => {
-            task.end(Ending::Failed { cause: error.to_string(), log: None });
-            Err(error.into())
-        }
-    }
+    Ok(opened?)
 }
 
 /// The pins to keep to: those that were given, else those that the set brings.
@@ -137,13 +132,12 @@ fn pins(
     Ok(constraints.pins(workshop.target())?)
 }
 
-fn resolve_and_install(
+fn resolved(
     workshop: &Workshop,
     job: &InstallJob,
     set: &SetSource,
     pins: &Pins,
-    direct_url: Option<&DirectUrl>,
-) -> Result<InstallSummary, PipelineError> {
+) -> Result<Resolution, PipelineError> {
     let problem = Problem {
         roots: std::iter::once(&job.project).chain(&job.packages).cloned().collect(),
         pins,
@@ -157,13 +151,21 @@ fn resolve_and_install(
     for (name, extra) in &resolution.missing_extras {
         workshop.events.warn(format!("`{name}` has no extra `{extra}`"));
     }
-    let mut wheels = resolution
-        .packages
-        .iter()
-        .map(|(name, package)| Ok((set.wheel(name, &package.version)?, package.requested)))
-        .collect::<Result<Vec<_>, PipelineError>>()?;
+    Ok(resolution)
+}
+
+/// Installs `wheels`, which are those of the resolution in its order.
+fn install_all(
+    workshop: &Workshop,
+    job: &InstallJob,
+    resolution: &Resolution,
+    wheels: &[LocatedWheel],
+    direct_url: Option<&DirectUrl>,
+) -> Result<InstallSummary, PipelineError> {
     workshop.events.stage(Stage::Install, Some(wheels.len()));
-    wheels.par_iter().try_for_each(|(wheel, _)| checked_digest(wheel).map(drop))?;
+    wheels.par_iter().try_for_each(|wheel| checked_digest(wheel).map(drop))?;
+    let requested = resolution.packages.values().map(|package| package.requested);
+    let mut wheels: Vec<(&LocatedWheel, bool)> = wheels.iter().zip(requested).collect();
     // The project's own files go before those of its dependencies.
     wheels.sort_by_key(|(wheel, requested)| (!requested, wheel.filename.name().clone()));
     let installations: Vec<Installation<'_>> = wheels

@@ -154,24 +154,17 @@ impl Provision for SetProvision {
                 target: &self.target,
                 exempt: BTreeSet::new(),
             };
-            let wheels = resolve(&problem, &*self.source).map_err(PipelineError::from).and_then(
-                |resolution| {
-                    resolution
-                        .packages
-                        .iter()
-                        .map(|(name, package)| self.source.wheel(name, &package.version))
-                        .map(|wheel| {
-                            let wheel = wheel?;
-                            Ok(EnvWheel {
-                                filename: wheel.filename.clone(),
-                                file: wheel.file.clone(),
-                                digest: checked_digest(wheel)?,
-                            })
-                        })
-                        .collect::<Result<Vec<_>, PipelineError>>()
-                },
-            );
-            wheels.map_err(ProvisionError::from)
+            let resolution = resolve(&problem, &*self.source).map_err(PipelineError::from)?;
+            let releases = resolution.packages.iter().map(|(name, p)| (name, &p.version));
+            let located = self.source.bring(releases).await?;
+            let wheels = located.into_iter().map(|wheel| {
+                Ok(EnvWheel {
+                    digest: checked_digest(&wheel)?,
+                    filename: wheel.filename,
+                    file: wheel.file,
+                })
+            });
+            wheels.collect::<Result<Vec<_>, PipelineError>>().map_err(ProvisionError::from)
         }
         .boxed()
     }

@@ -11,12 +11,13 @@ use super::complete;
 use super::error::PipelineError;
 use super::events::Stage;
 use super::obtain::{Obtained, Obtainer};
+use super::services::{Service, ServiceName, services, subsets};
 use super::summary::{FailureReport, OmissionReport, Summary, WheelReport};
 use super::want::Want;
 use super::workshop::Workshop;
-use super::write::{self, Outcome};
-use crate::image::Earlier;
+use super::write;
 use crate::image::reference::Reference;
+use crate::image::{Earlier, WriteOptions};
 use crate::input::constraints::Constraints;
 use crate::input::document::Document;
 use crate::input::lint;
@@ -34,14 +35,16 @@ pub struct RequirementsJob {
     pub global_requirements: Option<Document>,
     /// More projects whose wheels are wanted.
     pub packages: Vec<Requirement>,
+    /// Services whose parts of the set have images of their own.
+    pub services: Vec<ServiceName>,
     /// What build requirements must keep to.
     pub build_constraints: Vec<Requirement>,
     /// Whether what the wheels need beyond the pins is obtained too.
     pub scope: Scope,
     /// Where the set is written.
     pub destinations: Vec<Reference>,
-    /// The date of everything that is written, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
-    pub epoch: u64,
+    /// How it is written.
+    pub options: WriteOptions,
     /// The name of the set in the store.
     pub tag: Tag,
 }
@@ -78,14 +81,19 @@ pub async fn requirements(
     let obtainer =
         Obtainer::new(Arc::clone(&workshop), Arc::clone(&pins), job.build_constraints.clone());
 
+    let services = services(&obtainer, &job.services).await?;
+    let mut packages = job.packages.clone();
+    let asked = services.iter().flat_map(Service::requirements);
+    // What a pin decides needs no wish.
+    packages.extend(asked.filter(|asked| pins.get(&asked.name).is_none()).cloned());
     let mut wanted: Vec<Want> =
         pins.urls().iter().map(Want::Url).chain(pins.iter().map(Want::Pin)).collect();
-    wanted.extend(unpinned(&workshop, job, &pins)?);
+    wanted.extend(unpinned(&workshop, &packages, &pins)?);
     workshop.events.stage(Stage::Obtain, Some(wanted.len()));
     let mut harvest = Harvest::default();
     obtain_all(&obtainer, &wanted, &mut harvest).await;
     if job.scope == Scope::Complete {
-        let more = complete::missing(&obtainer, &harvest.wheels, &job.packages).await;
+        let more = complete::missing(&obtainer, &harvest.wheels, &packages).await;
         warnings.extend(more.warnings.iter().cloned());
         for warning in more.warnings {
             workshop.events.warn(warning);
@@ -113,8 +121,23 @@ pub async fn requirements(
         } else {
             (tag_of_part(&workshop, &job.tag, &mut warnings)?, Earlier::Keep)
         };
-        let outcome = Arc::new(Outcome { set, earlier });
-        write::write(&workshop, &outcome, &tag, &job.destinations, job.epoch).await?
+        let subsets = match subsets(&obtainer, services, &set).await {
+            Ok(subsets) => subsets,
+            // What failed is what they lack, and is told as such.
+            Err(error) if earlier == Earlier::Keep => {
+                let warning = format!("no service has an image of its own: {}", error.explain());
+                workshop.events.warn(warning.clone());
+                warnings.push(warning);
+                Vec::new()
+            }
+            Err(error) => {
+                // The wheels are kept all the same, and the next run has them.
+                workshop.store.save_set(&tag, &set)?;
+                return Err(error);
+            }
+        };
+        let options = Arc::new(WriteOptions { earlier, subsets, ..job.options.clone() });
+        write::write(&workshop, &Arc::new(set), &tag, &job.destinations, &options).await?
     };
     let mut failures = harvest.failures;
     failures.sort_by(|a, b| a.name.cmp(&b.name));
@@ -181,13 +204,13 @@ async fn obtain_all(obtainer: &Arc<Obtainer>, wanted: &[Want<'_>], harvest: &mut
 /// The projects that are wanted although nothing pins them, each with all that is asked of it.
 fn unpinned<'a>(
     workshop: &'a Workshop,
-    job: &'a RequirementsJob,
+    packages: &'a [Requirement],
     pins: &Pins,
 ) -> Result<Vec<Want<'a>>, PipelineError> {
     let markers = workshop.target().markers();
     let mut asked: BTreeMap<&PackageName, Vec<&Requirement>> = BTreeMap::new();
     let extra = workshop.rules.extra().iter().map(|extra| &extra.requirement);
-    for requirement in job.packages.iter().chain(extra) {
+    for requirement in packages.iter().chain(extra) {
         if !requirement.evaluate_markers(markers, &[])
             || pins.urls().iter().any(|pin| pin.name == requirement.name)
         {
@@ -197,7 +220,7 @@ fn unpinned<'a>(
             None => asked.entry(&requirement.name).or_default().push(requirement),
             Some(pin) if allows(&specifiers(requirement), &pin.version) => {}
             // The release has decided on what is only an extra of ours.
-            Some(_) if !job.packages.contains(requirement) => {}
+            Some(_) if !packages.contains(requirement) => {}
             Some(pin) => {
                 return Err(PipelineError::AgainstPin {
                     requirement: Box::new(requirement.clone()),

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use pep440_rs::Version;
 
 use super::error::PipelineError;
-use crate::image::source::LocatedWheel;
+use super::events::{Activity, Events};
+use crate::image::source::{LocatedWheel, OfferedWheel, Source};
+use crate::image::{Access, Progress, bring};
 use crate::resolve::problem::{Candidate, MetadataSource};
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::digest::Digest;
@@ -20,20 +22,24 @@ pub struct SetSource {
     releases: BTreeMap<PackageName, BTreeMap<Version, Member>>,
     /// Projects that are in the set, but in no wheel that fits.
     unfit: BTreeMap<PackageName, Vec<String>>,
+    /// Brings the wheels that are elsewhere.
+    supply: Supply,
 }
 
 #[derive(Clone)]
 struct Member {
-    wheel: LocatedWheel,
+    wheel: OfferedWheel,
     metadata: OnceLock<Arc<CoreMetadata>>,
 }
 
 impl SetSource {
-    /// The wheels among `wheels` that fit `target`.
+    /// The wheels of `set` that fit `target`; those that are elsewhere, `supply` brings.
     #[must_use]
-    pub fn new(wheels: Vec<LocatedWheel>, target: &Target) -> Self {
-        let mut source = Self { releases: BTreeMap::new(), unfit: BTreeMap::new() };
-        let rank = |wheel: &LocatedWheel| {
+    pub fn new(mut set: Source, target: &Target, supply: Supply) -> Self {
+        let wheels = std::mem::take(&mut set.wheels);
+        let supply = Supply { _set: Arc::new(set), ..supply };
+        let mut source = Self { releases: BTreeMap::new(), unfit: BTreeMap::new(), supply };
+        let rank = |wheel: &OfferedWheel| {
             let priority = target.tags().priority(wheel.filename.tags());
             priority.map(|priority| (priority, wheel.filename.build().cloned()))
         };
@@ -57,7 +63,7 @@ impl SetSource {
     pub fn with(&self, wheel: LocatedWheel) -> Self {
         let (name, version) = (wheel.filename.name().clone(), wheel.filename.version().clone());
         let mut changed = self.clone();
-        let member = Member { wheel, metadata: OnceLock::new() };
+        let member = Member { wheel: wheel.into(), metadata: OnceLock::new() };
         changed.releases.insert(name, BTreeMap::from([(version, member)]));
         changed
     }
@@ -70,8 +76,24 @@ impl SetSource {
         &self,
         name: &PackageName,
         version: &Version,
-    ) -> Result<&LocatedWheel, PipelineError> {
+    ) -> Result<&OfferedWheel, PipelineError> {
         self.member(name, version).map(|member| &member.wheel)
+    }
+
+    /// The wheels of these releases, in their order, on this machine. Of those that are elsewhere, what the
+    /// store lacks comes.
+    ///
+    /// # Errors
+    /// When the set has none that fits of one, or one is not to be had.
+    pub async fn bring<'a>(
+        &self,
+        releases: impl IntoIterator<Item = (&'a PackageName, &'a Version)>,
+    ) -> Result<Vec<LocatedWheel>, PipelineError> {
+        let wheels = releases
+            .into_iter()
+            .map(|(name, version)| self.wheel(name, version))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.supply.bring(&wheels).await
     }
 
     fn member(&self, name: &PackageName, version: &Version) -> Result<&Member, PipelineError> {
@@ -86,8 +108,14 @@ impl Member {
         if let Some(metadata) = self.metadata.get() {
             return Ok(Arc::clone(metadata));
         }
-        let archive = WheelArchive::open(self.wheel.file.clone(), &self.wheel.filename)?;
-        let metadata = Arc::new(archive.metadata()?);
+        let metadata = match (&self.wheel.metadata, self.wheel.file()) {
+            (Some(metadata), _) => Arc::clone(metadata),
+            (None, Some(file)) => {
+                let archive = WheelArchive::open(file.clone(), &self.wheel.filename)?;
+                Arc::new(archive.metadata()?)
+            }
+            (None, None) => unreachable!("what is elsewhere is described by its index"),
+        };
         Ok(Arc::clone(self.metadata.get_or_init(|| metadata)))
     }
 }
@@ -114,6 +142,36 @@ impl MetadataSource for SetSource {
         version: &Version,
     ) -> Result<Arc<CoreMetadata>, PipelineError> {
         self.member(name, version)?.metadata()
+    }
+}
+
+/// Brings wheels, and says so.
+#[derive(Clone)]
+pub struct Supply {
+    access: Access,
+    events: Events,
+    /// Keeps what the wheels stand in.
+    _set: Arc<Source>,
+}
+
+impl Supply {
+    /// Brings wheels by `access`.
+    #[must_use]
+    pub fn new(access: Access, events: Events) -> Self {
+        Self { access, events, _set: Arc::default() }
+    }
+
+    async fn bring(&self, wheels: &[&OfferedWheel]) -> Result<Vec<LocatedWheel>, PipelineError> {
+        let there: Progress = Arc::new(|_| {});
+        let elsewhere: Vec<_> = wheels.iter().filter(|wheel| wheel.file().is_none()).collect();
+        if elsewhere.is_empty() {
+            return Ok(bring(wheels, &self.access, &there).await?);
+        }
+        let size = elsewhere.iter().map(|wheel| wheel.size).sum();
+        let file = format!("{} wheels", elsewhere.len());
+        let task = self.events.start(Activity::Fetch { file, size: Some(size) });
+        let brought = task.run(|told| async move { bring(wheels, &self.access, &told).await });
+        Ok(brought.await?)
     }
 }
 

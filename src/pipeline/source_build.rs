@@ -119,7 +119,10 @@ impl Obtainer {
     }
 
     /// Fetches an sdist; its size in bytes comes with it.
-    async fn fetch_sdist(&self, file: &DistFile) -> Result<(BuildSource, u64), ObtainError> {
+    pub(super) async fn fetch_sdist(
+        &self,
+        file: &DistFile,
+    ) -> Result<(BuildSource, u64), ObtainError> {
         let DistFilename::Sdist(filename) = &file.filename else {
             unreachable!("a chosen sdist has an sdist's name");
         };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::image::Written;
 use crate::vocab::digest::Digest;
 
 /// How a wheel came into the set.
@@ -61,6 +62,28 @@ pub struct OmissionReport {
     pub reason: String,
 }
 
+/// A destination that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WrittenReport {
+    /// As the user wrote it, without secrets.
+    pub destination: String,
+    /// The digest of the image's manifest, for an image.
+    pub manifest: Option<Digest>,
+    /// Bytes that were written, or went over the network.
+    pub bytes: u64,
+    /// Bytes that were there already.
+    pub unchanged: u64,
+}
+
+impl WrittenReport {
+    /// What came of writing to `destination`.
+    #[must_use]
+    pub fn of(destination: String, written: &Written) -> Self {
+        let Written { manifest, bytes, unchanged, .. } = *written;
+        Self { destination, manifest, bytes, unchanged }
+    }
+}
+
 /// What a requirements job did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
@@ -75,7 +98,7 @@ pub struct Summary {
     /// What the user should know, in the order it came up.
     pub warnings: Vec<String>,
     /// The destinations that were written.
-    pub written: Vec<String>,
+    pub written: Vec<WrittenReport>,
     /// Wall time in seconds.
     pub seconds: f64,
 }

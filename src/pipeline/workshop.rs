@@ -11,9 +11,12 @@ use tokio::sync::OnceCell;
 use super::error::PipelineError;
 use super::events::{Activity, Ending, Events};
 use super::limits::Limits;
+use super::release::Release;
 use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Builder, Manner};
 use crate::build::interpreter::Interpreter;
 use crate::http::client::Client;
+use crate::image::Access;
+use crate::image::registry::Registries;
 use crate::index::format_control::FormatControl;
 use crate::index::indexes::Indexes;
 use crate::index::no_fit::NoFit;
@@ -34,6 +37,8 @@ pub struct Workshop {
     pub store: Store,
     /// Makes requests.
     pub client: Client,
+    /// Where images come from and go.
+    pub registries: Registries,
     /// Where wheels and sdists come from.
     pub indexes: Indexes,
     /// The Python that wheels are for and that builds run in.
@@ -64,6 +69,16 @@ pub struct MetadataMemo(Mutex<HashMap<String, Arc<OnceCell<Metadata>>>>);
 type Metadata = Option<Arc<CoreMetadata>>;
 
 impl Workshop {
+    /// What images and sets are reached by.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        Access {
+            store: self.store.clone(),
+            client: self.client.clone(),
+            registries: self.registries.clone(),
+        }
+    }
+
     /// The Python and platform that wheels are for.
     #[must_use]
     pub fn target(&self) -> &Target {
@@ -101,6 +116,23 @@ impl Workshop {
         // The page first, under the limit and told as a task; what the choice asks again is rare.
         self.page(name).await?;
         Ok(self.indexes.choose(name, wanted, self.target(), &self.formats).await?)
+    }
+
+    /// The source archive of a release, whatever formats are wanted; none when there is none.
+    ///
+    /// # Errors
+    /// When an index cannot be asked or gives no sense.
+    pub async fn sdist(&self, release: &Release) -> Result<Option<DistFile>, PipelineError> {
+        self.page(&release.name).await?;
+        let sources = FormatControl::default()
+            .no_binary(release.name.as_ref())
+            .expect("a package name is a project's name");
+        let choice =
+            self.indexes.choose(&release.name, &release.wanted(), self.target(), &sources).await?;
+        Ok(match choice {
+            Ok(Choice::Sdist(file)) => Some(file),
+            Ok(Choice::Wheel(_)) | Err(_) => None,
+        })
     }
 
     /// The core metadata of a file on an index, read without fetching it where that works; none for an

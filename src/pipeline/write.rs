@@ -2,87 +2,58 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
+
 use super::blocking;
 use super::error::PipelineError;
-use super::events::{Activity, Ending, Stage, Task};
+use super::events::{Activity, Stage};
+use super::summary::WrittenReport;
 use super::workshop::Workshop;
 use crate::image::reference::Reference;
-use crate::image::{self, Earlier, WriteOptions};
+use crate::image::{self, WriteOptions};
 use crate::store::names::Tag;
 use crate::store::set::WheelSet;
 
-/// What is written, and whether it is all that was wanted.
-pub struct Outcome {
-    /// The set.
-    pub set: WheelSet,
-    /// What becomes of the wheels of an earlier set: a set that lacks what failed removes none.
-    pub earlier: Earlier,
-}
-
-/// Names the set in the store as `tag` and writes it to each destination, in order; everything
-/// written is dated `epoch` seconds after 1970. Returns the destinations as the user wrote them.
+/// Names `set` in the store as `tag` and writes it to each destination, all of them side by side.
+/// Reports are in the order of the destinations.
 ///
 /// # Errors
-/// When the store or a destination cannot be written; the set is named before the first destination.
+/// When the store or a destination cannot be written; the set is named before the first destination, and
+/// one that fails stops no other.
 pub async fn write(
     workshop: &Arc<Workshop>,
-    outcome: &Arc<Outcome>,
+    set: &Arc<WheelSet>,
     tag: &Tag,
     destinations: &[Reference],
-    epoch: u64,
-) -> Result<Vec<String>, PipelineError> {
+    options: &Arc<WriteOptions>,
+) -> Result<Vec<WrittenReport>, PipelineError> {
     if !destinations.is_empty() {
         workshop.events.stage(Stage::Write, Some(destinations.len()));
     }
-    let mut written = Vec::new();
     {
-        let (workshop, outcome, tag) = (Arc::clone(workshop), Arc::clone(outcome), tag.clone());
-        blocking(move || Ok(workshop.store.save_set(&tag, &outcome.set)?)).await?;
+        let (workshop, set, tag) = (Arc::clone(workshop), Arc::clone(set), tag.clone());
+        blocking(move || Ok(workshop.store.save_set(&tag, &set)?)).await?;
     }
-    for destination in destinations {
-        let name = destination.to_string();
-        let task = Arc::new(workshop.events.start(Activity::Write { destination: name.clone() }));
-        let ended = {
-            let (workshop, outcome) = (Arc::clone(workshop), Arc::clone(outcome));
-            let (destination, task) = (destination.clone(), Arc::clone(&task));
-            blocking(move || write_one(&workshop, &outcome, &destination, epoch, &task)).await
-        };
-        let task = Arc::into_inner(task).expect("the closure that shared it has ended");
-        match ended {
-            Ok(()) => task.end(Ending::Done),
-            Err(error) => {
-                task.end(Ending::Failed { cause: error.explain(), log: None });
-                return Err(error);
-            }
-        }
-        written.push(name);
-    }
-    Ok(written)
+    let written = destinations.iter().map(|to| write_one(workshop, set, to, options));
+    join_all(written).await.into_iter().collect()
 }
 
-fn write_one(
+async fn write_one(
     workshop: &Workshop,
-    outcome: &Outcome,
+    set: &Arc<WheelSet>,
     destination: &Reference,
-    epoch: u64,
-    task: &Task,
-) -> Result<(), PipelineError> {
-    if let Reference::Store { tag } = destination {
-        workshop.store.save_set(tag, &outcome.set)?;
-        return Ok(());
-    }
-    let options = WriteOptions {
-        epoch,
-        earlier: outcome.earlier,
-        machine: workshop.target().platform().arch(),
-        progress: &|bytes| task.advance(bytes),
-    };
-    let written = image::write(&outcome.set, &workshop.store, destination, &options)?;
+    options: &Arc<WriteOptions>,
+) -> Result<WrittenReport, PipelineError> {
+    let name = destination.to_string();
+    let task = workshop.events.start(Activity::Write { destination: name.clone() });
+    let access = workshop.access();
+    let write = |told| async move { image::write(set, destination, options, &access, &told).await };
+    let written = task.run(write).await?;
     if !written.strangers.is_empty() {
         workshop.events.warn(format!(
-            "`{destination}` also holds wheels of another origin: {}",
+            "`{name}` also holds wheels of another origin: {}",
             written.strangers.join(", ")
         ));
     }
-    Ok(())
+    Ok(WrittenReport::of(name, &written))
 }

@@ -1,8 +1,9 @@
 //! [`words()`]: a [`Summary`] for people. What went wrong stands last, where a terminal leaves it in
 //! sight. Machines read the summary itself, by serde.
 
+use crate::pipeline::copy::CopySummary;
 use crate::pipeline::install::InstallSummary;
-use crate::pipeline::summary::{FailureReport, How, Summary, WheelReport};
+use crate::pipeline::summary::{FailureReport, How, Summary, WheelReport, WrittenReport};
 
 use super::words::{self, Paint};
 
@@ -92,8 +93,33 @@ fn figures(out: &mut String, summary: &Summary, paint: Paint) {
     }
     line(out, &format!("  {:<8} {:>5}", "failed", summary.failures.len()));
     for written in &summary.written {
-        line(out, &format!("  written: {}", words::one_line(written)));
+        line(out, &format!("  written: {}", place(written)));
+        if let Some(manifest) = &written.manifest {
+            line(out, &format!("           {manifest}"));
+        }
     }
+}
+
+/// A destination, and what was written to it.
+fn place(written: &WrittenReport) -> String {
+    format!(
+        "{}, {} new, {} unchanged",
+        words::one_line(&written.destination),
+        words::bytes(written.bytes),
+        words::bytes(written.unchanged)
+    )
+}
+
+/// What a copy did, in words.
+#[must_use]
+pub fn copied(summary: &CopySummary, paint: Paint) -> String {
+    let mut out = String::new();
+    let (place, took) = (place(&summary.written), words::seconds(summary.seconds));
+    line(&mut out, &format!("{} {place}, in {took}", paint.good("copied")));
+    if let Some(manifest) = &summary.written.manifest {
+        line(&mut out, &format!("  {manifest}"));
+    }
+    out
 }
 
 fn release(wheel: &WheelReport) -> String {
@@ -150,7 +176,12 @@ mod tests {
             failures: Vec::new(),
             omitted: Vec::new(),
             warnings: Vec::new(),
-            written: vec!["oci:requirements:master".into()],
+            written: vec![WrittenReport {
+                destination: "oci:requirements:master".into(),
+                manifest: Some(Digest::of(b"manifest")),
+                bytes: 3 << 20,
+                unchanged: 37 << 20,
+            }],
             seconds: 61.4,
         }
     }
@@ -166,7 +197,8 @@ mod tests {
           built        1     3.0 MiB
           reused       1     7.4 KiB
           failed       0
-          written: oci:requirements:master
+          written: oci:requirements:master, 3.0 MiB new, 37.0 MiB unchanged
+                   sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f
         "#);
     }
 
@@ -211,7 +243,8 @@ mod tests {
           reused       1     7.4 KiB
           omitted      1
           failed       2
-          written: oci:requirements:master
+          written: oci:requirements:master, 3.0 MiB new, 37.0 MiB unchanged
+                   sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f
         "#);
     }
 

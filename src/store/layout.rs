@@ -16,6 +16,9 @@ use super::blob::BlobWriter;
 use super::error::{StoreError, io_error};
 use super::file::{TMP_PREFIX, temporary_in};
 
+/// The file `oci-layout` of a layout (OCI image specification, "Image Layout").
+pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
 /// An OCI image layout on disk.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -44,7 +47,7 @@ impl Layout {
                 let fault = "is neither empty nor an OCI image layout";
                 return Err(StoreError::NotALayout { path: root.clone(), fault });
             }
-            write_new(root, &marker, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+            write_new(root, &marker, OCI_LAYOUT.as_bytes())?;
         }
         let layout = Self::open(root)?;
         let blobs = layout.blobs_dir();

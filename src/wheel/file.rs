@@ -46,6 +46,20 @@ impl WheelFile {
         Ok(Self { path: path.into(), offset, length })
     }
 
+    /// `length` of these bytes, from byte `offset` on.
+    ///
+    /// # Errors
+    /// When they end before the part does.
+    pub fn part(&self, offset: u64, length: u64) -> io::Result<Self> {
+        if offset.checked_add(length).is_none_or(|end| end > self.length) {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("it ends at byte {}, before the {length} bytes at {offset}", self.length),
+            ));
+        }
+        Ok(Self { path: Arc::clone(&self.path), offset: self.offset + offset, length })
+    }
+
     /// The number of bytes.
     #[must_use]
     pub const fn len(&self) -> u64 {
@@ -172,6 +186,9 @@ mod tests {
         wheel.read_at(3, &mut two).unwrap();
         assert_eq!(&two, b"el");
         assert!(wheel.read_at(4, &mut two).is_err());
+        let part = wheel.part(1, 3).unwrap();
+        assert_eq!(part.digest().unwrap(), Digest::of(b"hee"));
+        assert!(wheel.part(3, 3).is_err() && wheel.part(u64::MAX, 2).is_err());
         assert!(wheel.read_at(u64::MAX, &mut two).is_err());
         assert!(reader.seek(SeekFrom::Current(-9)).is_err());
     }

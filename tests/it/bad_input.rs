@@ -100,7 +100,7 @@ fn pins_that_cannot_be_had() {
       built        0         0 B
       reused       0         0 B
       failed       4
-      written: dir:wheels
+      written: dir:wheels, 5.5 KiB new, 0 B unchanged
     "#);
     assert_eq!(world.wheels("wheels"), ["certifi", "pip", "setuptools", "uwsgi", "wheel"]);
     assert_tidy(&world);
@@ -124,7 +124,7 @@ fn bytes_that_are_not_those_announced() {
       built        0         0 B
       reused       0         0 B
       failed       2
-      written: dir:wheels
+      written: dir:wheels, 5.5 KiB new, 0 B unchanged
     "#);
     // What does not match is never kept, under whatever name.
     let mut flipped = WheelMaker::new("alpha", "1.0").bytes();
@@ -239,7 +239,7 @@ fn a_disk_that_is_full() {
       because: No space left on device (os error 28)
     error: cannot write `full/wheels.tar`
       because: No space left on device (os error 28)
-    error: cannot write a layer to `HERE/full/image`
+    error: cannot write `HERE/full/image`
       because: No space left on device (os error 28)
     "#);
     insta::assert_snapshot!(run.out, @r#"
@@ -290,7 +290,7 @@ fn a_wheel_that_climbs_out() {
       built        0         0 B
       reused       0         0 B
       failed       2
-      written: dir:wheels
+      written: dir:wheels, 5.5 KiB new, 0 B unchanged
     "#);
     world.write(&format!("set/{}", evil.filename()), evil.bytes());
     let run = world.loci("install evil --wheels dir:set --prefix p").ends(1);
@@ -383,9 +383,9 @@ fn sets_that_are_none() {
         "oci:dir",
         "oci:missing:x",
         "store:unknown",
-        "docker://loci/requirements",
+        "docker://127.0.0.1:1/loci/requirements",
         "./dir",
-        "registry.example/loci/requirements:master",
+        "registry.example/loci/Requirements:master",
         &world.index.at("/missing.tar"),
         &world.index.at("/page.tar"),
     ] {
@@ -411,17 +411,17 @@ fn sets_that_are_none() {
     error: `missing` is not an OCI image layout: it has no file `oci-layout`
     store:unknown: 1
     error: nothing is named `unknown` in `HERE/store`; there are no names
-    docker://loci/requirements: 2
-    error: `docker:` is not supported yet; `dir:`, `tar:`, `oci:` and `store:` are
+    docker://127.0.0.1:1/loci/requirements: 1
+    error: the connection to `https://127.0.0.1:1/v2/` failed
+      because: Connection refused (os error 111)
     ./dir: 2
     error: `./dir` does not say what it is: write `dir:./dir` for a directory of wheels or `oci:./dir` for an image layout
-    registry.example/loci/requirements:master: 2
-    error: `registry.example/loci/requirements:master` does not say what it is: write `dir:registry.example/loci/requirements:master` for a directory; images in registries are not supported yet
+    registry.example/loci/Requirements:master: 2
+    error: `registry.example/loci/Requirements:master` is not an image name: write `Requirements` in lower case: `requirements`
     http://INDEX/missing.tar: 1
     error: `http://INDEX/missing.tar` answers 404 Not Found
     http://INDEX/page.tar: 1
-    error: `http://INDEX/page.tar` is not a set of wheels
-      because: `HERE/store/blobs/sha256/DIGEST` is not a whole tar archive
+    error: `http://INDEX/page.tar` is not a whole tar archive
       because: failed to read entire block
     "#);
     assert_tidy(&world);
@@ -435,7 +435,7 @@ fn option_values_that_make_no_sense() {
     let mut said = String::new();
     for arguments in [
         "build requirements -c c.txt -o wheels",
-        "build requirements -c c.txt -o docker://x/y",
+        "build requirements -c c.txt -o docker-daemon:x/y",
         "build requirements -c c.txt -o http://x/y.tar",
         "build requirements -c c.txt -o dir:file",
         "build requirements -c c.txt --tag a:b:c:-",
@@ -462,10 +462,10 @@ fn option_values_that_make_no_sense() {
     insta::assert_snapshot!(said, @r#"
     build requirements -c c.txt -o wheels: 2
     error: `wheels` does not say what it is: write `dir:wheels` for a directory of wheels or `oci:wheels` for an image layout
-    build requirements -c c.txt -o docker://x/y: 2
-    error: `docker:` is not supported yet; `dir:`, `tar:`, `oci:` and `store:` are
+    build requirements -c c.txt -o docker-daemon:x/y: 2
+    error: `docker-daemon:` is not supported; `docker://`, `oci:`, `oci-archive:`, `docker-archive:`, `tar:`, `dir:` and `store:` are
     build requirements -c c.txt -o http://x/y.tar: 2
-    error: `http://x/y.tar`, given as `--output`, cannot be written to; `dir:`, `tar:`, `oci:` and `store:` can
+    error: `http://x/y.tar`, given as `--output`, cannot be written to; a registry (`docker://`), `oci:`, `tar:` and `dir:` can
     build requirements -c c.txt -o dir:file: 1
     error: cannot create `file/.loci`
       because: Not a directory (os error 20)

@@ -60,8 +60,8 @@ fn no_secret_is_shown() {
     error: `http://INDEX/page?****` is an HTML page, not a list of requirements
     error: `http://INDEX/missing?****` answers 404 Not Found
     error: `https://****@h:abc/` is not a URL
-    error: `https://h/`, given as `--output`, cannot be written to; `dir:`, `tar:`, `oci:` and `store:` can
-    error: `ftp://****@h/?****` does not say what it is: write `dir:ftp://****@h/?****` for a directory; images in registries are not supported yet
+    error: `https://h/`, given as `--output`, cannot be written to; a registry (`docker://`), `oci:`, `tar:` and `dir:` can
+    error: `ftp://****@h/?****` is not an image name: write it without `ftp://`
     error: `http://INDEX/missing?****` answers 404 Not Found
     "#);
 }

@@ -1,0 +1,67 @@
+//! The options that say what an image of a set looks like.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, ValueEnum};
+use oci_spec::image::{ANNOTATION_BASE_IMAGE_NAME, ANNOTATION_REVISION};
+
+use super::exit::CliError;
+use crate::image::Shape;
+
+/// What an image of a set looks like.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Image options")]
+pub(super) struct ImageArgs {
+    /// How wheels are put into layers: split moves little when little changes, single is one layer
+    /// with everything, which LOCI's own consumers take
+    #[arg(long, value_name = "LAYOUT", value_enum, default_value_t)]
+    layout: LayoutArg,
+    /// Something the image says of itself, such as `org.opencontainers.image.version=2025.2`, repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    annotation: Vec<String>,
+    /// The revision the image is made of (`org.opencontainers.image.revision`)
+    #[arg(long, value_name = "REVISION")]
+    revision: Option<String>,
+    /// The image that builds ran on (`org.opencontainers.image.base.name`) [default: scratch]
+    #[arg(long, value_name = "IMAGE")]
+    base: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum LayoutArg {
+    #[default]
+    Split,
+    Single,
+}
+
+impl ImageArgs {
+    /// How layers are cut.
+    pub(super) const fn shape(&self) -> Shape {
+        match self.layout {
+            LayoutArg::Split => Shape::Split,
+            LayoutArg::Single => Shape::Single,
+        }
+    }
+
+    /// What the image says of itself, by key.
+    pub(super) fn annotations(&self) -> Result<BTreeMap<String, String>, CliError> {
+        let mut annotations = BTreeMap::new();
+        for (key, value) in
+            [(ANNOTATION_REVISION, &self.revision), (ANNOTATION_BASE_IMAGE_NAME, &self.base)]
+        {
+            if let Some(value) = value {
+                annotations.insert(key.to_owned(), value.clone());
+            }
+        }
+        for text in &self.annotation {
+            let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+            let (key, value) = pair.ok_or_else(|| CliError::Value {
+                option: "--annotation",
+                text: text.clone(),
+                reason: "is not KEY=VALUE".into(),
+            })?;
+            annotations.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(annotations)
+    }
+}

@@ -1,0 +1,404 @@
+//! Sets and images on their way from one place to another: [`write_set`] out of the store, [`copy`] from
+//! anywhere to anywhere.
+//!
+//! From image to image everything keeps its digest, and only what is missing moves. Where one side is
+//! not an image (a tar, a directory, a set in the store), the wheels go through the store.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oci_spec::image::{
+    Arch, Descriptor, ImageConfiguration, ImageIndexBuilder, ImageManifest, MediaType,
+    PlatformBuilder,
+};
+
+use crate::store::Store;
+use crate::store::layout::canonical_json;
+use crate::store::set::{Origin, SetWheel, WheelSet};
+use crate::vocab::digest::Digest;
+
+use super::archive::ArchiveNames;
+use super::blob_source::{BlobSource, blocking};
+use super::error::{ImageError, io_error};
+use super::manifest::{BlobRef, Document, MOST_MANIFEST, Manifest, OCI_INDEX, architecture};
+use super::open_image::OpenImage;
+use super::packed::{Packed, pack};
+use super::reference::Reference;
+use super::registry::referrers::Artifact;
+use super::remote_image::MOST_METADATA;
+use super::source::{LocatedWheel, Source, index_of};
+use super::transfer::{Image, Sink, transfer};
+use super::tree::{ImageTree, Platforms, Root};
+use super::{
+    Access, INDEX, Progress, WriteOptions, Written, bring, directory, tar_contents, tarball,
+};
+
+/// Writes `set`, whose wheels are in the store, to `destination`.
+///
+/// # Errors
+/// Those of [`write`](super::write()).
+pub(super) async fn write_set(
+    set: &Arc<WheelSet>,
+    destination: &Reference,
+    options: &Arc<WriteOptions>,
+    access: &Access,
+    progress: &Progress,
+) -> Result<Written, ImageError> {
+    let (set, options, store) = (Arc::clone(set), Arc::clone(options), access.store.clone());
+    let told = Arc::clone(progress);
+    match destination.clone() {
+        Reference::Directory(dir) => {
+            blocking(move || directory::write(&set, &store, &dir, options.earlier, &*told)).await
+        }
+        Reference::Tar(file) => {
+            blocking(move || tarball::write(&set, &store, &file, options.epoch, &*told)).await
+        }
+        Reference::Store { tag } => {
+            blocking(move || {
+                store.save_set(&tag, &set)?;
+                let unchanged = set.wheels.iter().map(|wheel| wheel.size).sum();
+                told(unchanged);
+                Ok(Written { unchanged, ..Written::default() })
+            })
+            .await
+        }
+        Reference::Url(_) => Err(ImageError::NotWritable { reference: destination.to_string() }),
+        Reference::Oci { .. }
+        | Reference::OciArchive { .. }
+        | Reference::DockerArchive { .. }
+        | Reference::Registry(_) => {
+            let sink = sink(destination, options.epoch, access).await?;
+            let Packed { tree, blobs, index, created } =
+                blocking(move || pack(&set, &store, &options)).await?;
+            let artifacts: Vec<Artifact> = tree
+                .roots
+                .iter()
+                .map(|root| Artifact::new(&root.reference, index.clone(), Some(created.clone())))
+                .collect();
+            let manifest = tree.roots.first().map(|root| root.reference.digest);
+            let image = Image { tree, source: BlobSource::Local(Arc::new(blobs)) };
+            let whole = image.tree.clone();
+            let moved = transfer(&[image], &whole, &sink, &artifacts, progress).await?;
+            Ok(Written {
+                manifest,
+                bytes: moved.written,
+                unchanged: moved.unchanged,
+                ..Written::default()
+            })
+        }
+    }
+}
+
+/// Copies `sources` to `destination`. Several images become one for several platforms; of one image for
+/// several platforms those go that `platforms` says.
+///
+/// # Errors
+/// [`ImageError`]; what `destination` named before is then as it was.
+pub async fn copy(
+    sources: &[Reference],
+    destination: &Reference,
+    platforms: &Platforms,
+    options: &Arc<WriteOptions>,
+    access: &Access,
+    progress: &Progress,
+) -> Result<Written, ImageError> {
+    let mut images = Vec::new();
+    for source in sources {
+        images.extend(OpenImage::open(source, access).await?);
+    }
+    let one = match sources {
+        [one] => Some(one),
+        _ => None,
+    };
+    if let (Some(source), true) = (one, images.is_empty() || !destination.is_image()) {
+        let machine = match platforms {
+            Platforms::One(architecture) => machine_of(architecture),
+            Platforms::All => options.machine.clone(),
+        };
+        return copy_wheels(source, destination, &machine, options, access, progress).await;
+    }
+    if !destination.is_image() || images.len() < sources.len() {
+        let other = sources.iter().find(|source| !source.is_image()).unwrap_or(destination);
+        return Err(ImageError::NotAnImage { reference: other.to_string() });
+    }
+    // Such an archive has no place for an index.
+    let host = Platforms::One(architecture(&options.machine));
+    let platforms = match (destination, platforms) {
+        (Reference::DockerArchive { .. }, Platforms::All) => &host,
+        (_, platforms) => platforms,
+    };
+    let mut parts = Vec::with_capacity(images.len());
+    for image in &images {
+        let tree = image.tree(platforms).await?;
+        parts.push(Image { tree, source: image.source.clone() });
+    }
+    let whole = match &parts[..] {
+        [only] => only.tree.clone(),
+        _ => joined(&parts, &images).await?,
+    };
+    let artifacts = match destination {
+        Reference::Registry(_) => artifacts(&parts, access).await?,
+        _ => Vec::new(),
+    };
+    let sink = sink(destination, options.epoch, access).await?;
+    let moved = transfer(&parts, &whole, &sink, &artifacts, progress).await?;
+    Ok(Written {
+        manifest: whole.roots.first().map(|root| root.reference.digest),
+        bytes: moved.written,
+        unchanged: moved.unchanged,
+        ..Written::default()
+    })
+}
+
+/// Where an image is to go. Waits for another one that is on its way there.
+async fn sink(destination: &Reference, epoch: u64, access: &Access) -> Result<Sink, ImageError> {
+    match destination.clone() {
+        Reference::Oci { dir, tag } => {
+            blocking(move || Sink::layout(&dir, tag.unwrap_or_default())).await
+        }
+        Reference::OciArchive { file, tag } => {
+            let names = ArchiveNames::Oci(tag.unwrap_or_default());
+            blocking(move || Sink::archive(&file, names, epoch)).await
+        }
+        Reference::DockerArchive { file, name } => {
+            blocking(move || Sink::archive(&file, ArchiveNames::Docker(name), epoch)).await
+        }
+        Reference::Registry(name) => Ok(Sink::registry(access.registries.repository(&name)?, name)),
+        Reference::Directory(_)
+        | Reference::Tar(_)
+        | Reference::Store { .. }
+        | Reference::Url(_) => Err(ImageError::NotAnImage { reference: destination.to_string() }),
+    }
+}
+
+/// Copies where at least one side is no image.
+async fn copy_wheels(
+    source: &Reference,
+    destination: &Reference,
+    machine: &str,
+    options: &Arc<WriteOptions>,
+    access: &Access,
+    progress: &Progress,
+) -> Result<Written, ImageError> {
+    if let Reference::Url(_) = destination {
+        return Err(ImageError::NotWritable { reference: destination.to_string() });
+    }
+    let opened = Source::open(source, machine, access, progress).await?;
+    let wheels: Vec<_> = opened.wheels.iter().collect();
+    let located = bring(&wheels, access, progress).await?;
+    let (store, from) = (access.store.clone(), source.to_string());
+    let set = blocking(move || set_of(opened, located, &from, &store)).await?;
+    write_set(&Arc::new(set), destination, options, access, progress).await
+}
+
+/// The set that a source is, all of whose wheels are put into the store.
+fn set_of(
+    source: Source,
+    located: Vec<LocatedWheel>,
+    from: &str,
+    store: &Store,
+) -> Result<WheelSet, ImageError> {
+    use rayon::prelude::*;
+    let wheels = source
+        .wheels
+        .par_iter()
+        .zip(located)
+        .map(|(offered, located)| {
+            Ok(SetWheel {
+                filename: located.filename.clone(),
+                size: located.file.len(),
+                digest: stored(&located, from, store)?,
+                origin: offered
+                    .origin
+                    .clone()
+                    .unwrap_or_else(|| Origin::Imported { from: from.to_owned() }),
+            })
+        })
+        .collect::<Result<Vec<SetWheel>, ImageError>>()?;
+    let pins = || {
+        let lines = wheels.iter().map(|wheel| {
+            let (name, version) = (wheel.filename.name(), wheel.filename.version());
+            (name, format!("{name}==={version}\n"))
+        });
+        lines.collect::<BTreeMap<_, _>>().into_values().collect()
+    };
+    Ok(WheelSet {
+        constraints: source.constraints.unwrap_or_else(pins),
+        global_requirements: source.global_requirements.unwrap_or_default(),
+        wheels,
+    })
+}
+
+/// Puts a wheel into the store, if it is not there, and says its digest.
+fn stored(wheel: &LocatedWheel, from: &str, store: &Store) -> Result<Digest, ImageError> {
+    let failed = |error| io_error("read", wheel.file.path())(error);
+    let found = wheel.file.digest().map_err(failed)?;
+    if let Some(expected) = wheel.sha256.filter(|expected| *expected != found) {
+        let (origin, wheel) = (from.to_owned(), wheel.filename.to_string());
+        return Err(ImageError::Damaged { origin: format!("`{origin}`"), wheel, expected, found });
+    }
+    if store.size(&found) == Some(wheel.file.len()) {
+        return Ok(found);
+    }
+    let mut writer = store.writer()?;
+    let mut reader = wheel.file.reader().map_err(failed)?;
+    std::io::copy(&mut reader, &mut writer).map_err(failed)?;
+    writer.flush().map_err(io_error("write", store.root()))?;
+    writer.commit_as(&found)?;
+    Ok(found)
+}
+
+/// An index over all images of `parts`, and what it leads to.
+async fn joined(parts: &[Image], opened: &[OpenImage]) -> Result<ImageTree, ImageError> {
+    let mut entries: Vec<(String, Descriptor)> = Vec::new();
+    for (part, opened) in parts.iter().zip(opened) {
+        for document in &part.tree.documents {
+            let manifest = Manifest::parse(&document.bytes, &document.reference, &opened.origin)?;
+            let Manifest::Image(manifest) = manifest else { continue };
+            let descriptor = with_platform(document, &manifest, part, &opened.origin).await?;
+            let platform = platform_of(&descriptor);
+            if entries
+                .iter()
+                .any(|(known, other)| *known == platform && other.digest() != descriptor.digest())
+            {
+                let fault = format!("is one of two images for {platform}; an index has but one");
+                return Err(ImageError::Image { origin: opened.origin.clone(), fault });
+            }
+            if entries.iter().all(|(known, _)| *known != platform) {
+                entries.push((platform, descriptor));
+            }
+        }
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    let index = ImageIndexBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageIndex)
+        .manifests(entries.into_iter().map(|(_, descriptor)| descriptor).collect::<Vec<_>>())
+        .build()
+        .expect("every required field is set");
+    let document = Document::new(canonical_json(&index), OCI_INDEX);
+    let mut whole = ImageTree::join(parts.iter().map(|part| part.tree.clone()));
+    // The indexes that were joined give way to the one that joins them.
+    whole.documents.retain(|document| document.reference.media_type != OCI_INDEX);
+    whole.roots = vec![Root { ending: String::new(), reference: document.reference.clone() }];
+    whole.documents.push(document);
+    Ok(whole)
+}
+
+/// What points to an image, with the platform that its configuration says.
+async fn with_platform(
+    document: &Document,
+    manifest: &ImageManifest,
+    part: &Image,
+    origin: &str,
+) -> Result<Descriptor, ImageError> {
+    let blob = BlobRef::of(manifest.config(), origin)?;
+    let bytes = small_blob(&blob, &part.source, origin, MOST_MANIFEST).await?;
+    let config: ImageConfiguration = serde_json::from_slice(&bytes).map_err(|source| {
+        ImageError::Manifest { origin: origin.into(), digest: blob.digest, source }
+    })?;
+    let mut platform = PlatformBuilder::default()
+        .os(config.os().clone())
+        .architecture(config.architecture().clone());
+    if let Some(variant) = config.variant() {
+        platform = platform.variant(variant.clone());
+    }
+    let mut descriptor = document.reference.descriptor();
+    descriptor.set_platform(Some(platform.build().expect("every required field is set")));
+    Ok(descriptor)
+}
+
+fn platform_of(descriptor: &Descriptor) -> String {
+    let Some(platform) = descriptor.platform() else { return String::new() };
+    let variant = platform.variant().as_ref().map(|v| format!("/{v}")).unwrap_or_default();
+    format!("{}/{}{variant}", platform.os(), platform.architecture())
+}
+
+/// The bytes of a blob that should be small, checked.
+async fn small_blob(
+    blob: &BlobRef,
+    source: &BlobSource,
+    origin: &str,
+    most: u64,
+) -> Result<Vec<u8>, ImageError> {
+    if blob.size > most {
+        let fault = format!("has a blob {} that is larger than it should be", blob.digest);
+        return Err(ImageError::Image { origin: origin.into(), fault });
+    }
+    let quiet: Progress = Arc::new(|_| {});
+    let bytes = source.write_to(blob, Vec::new(), std::path::Path::new(origin), &quiet).await?;
+    let found = Digest::of(&bytes);
+    if found == blob.digest {
+        Ok(bytes)
+    } else {
+        Err(ImageError::Blob { origin: origin.into(), expected: blob.digest, found })
+    }
+}
+
+/// The wheel indexes of the images, as artifacts that refer to them. An image without one gets none.
+async fn artifacts(parts: &[Image], access: &Access) -> Result<Vec<Artifact>, ImageError> {
+    let mut artifacts = Vec::new();
+    for part in parts {
+        for document in &part.tree.documents {
+            let origin = document.reference.digest.to_string();
+            let Ok(Manifest::Image(manifest)) =
+                Manifest::parse(&document.bytes, &document.reference, &origin)
+            else {
+                continue;
+            };
+            let created = manifest.annotations().as_ref().and_then(|annotations| {
+                annotations.get(oci_spec::image::ANNOTATION_CREATED).cloned()
+            });
+            if let Some(index) = index_beside(&manifest, document, part, access).await? {
+                artifacts.push(Artifact::new(&document.reference, index, created));
+            }
+        }
+    }
+    Ok(artifacts)
+}
+
+/// The wheel index of an image: in its last layer, or beside it in its registry.
+async fn index_beside(
+    manifest: &ImageManifest,
+    document: &Document,
+    part: &Image,
+    access: &Access,
+) -> Result<Option<Bytes>, ImageError> {
+    let origin = document.reference.digest.to_string();
+    let last = manifest.layers().last().map(|layer| BlobRef::of(layer, &origin)).transpose()?;
+    if let Some(last) = last.filter(|last| last.size <= MOST_METADATA) {
+        let bytes = small_blob(&last, &part.source, &origin, MOST_METADATA).await?;
+        let (store, origin) = (access.store.clone(), origin.clone());
+        // What is no tar has no index; whether that is right is not asked when it is only copied.
+        let index = blocking(move || {
+            let contents = tar_contents::read_stream(&bytes[..], &origin, &store);
+            let Ok(contents) = contents else { return Ok(None) };
+            let is_index = index_of(&contents, &origin).ok().flatten().is_some();
+            Ok(contents.files.get(INDEX).filter(|_| is_index).cloned())
+        })
+        .await?;
+        if let Some(index) = index {
+            return Ok(Some(index.into()));
+        }
+    }
+    let BlobSource::Registry(repository) = &part.source else { return Ok(None) };
+    match repository.referring_index(&document.reference.digest).await? {
+        Some(blob) => {
+            let bytes = small_blob(&blob, &part.source, &origin, 4 * MOST_METADATA).await?;
+            Ok(Some(bytes.into()))
+        }
+        None => Ok(None),
+    }
+}
+
+/// What `uname -m` calls an architecture of Go's.
+fn machine_of(architecture: &Arch) -> String {
+    match architecture {
+        Arch::Amd64 => "x86_64".into(),
+        Arch::ARM64 => "aarch64".into(),
+        Arch::i386 => "i686".into(),
+        other => other.to_string(),
+    }
+}

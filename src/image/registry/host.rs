@@ -1,0 +1,355 @@
+//! [`Host`]: one registry, who we are to it, and how it is spoken to.
+//!
+//! Whether it speaks https or http is found out once. It says by a challenge what it wants (RFC 9110,
+//! "WWW-Authenticate"): Basic, or a token from a realm of its choice, for one scope at a time. Tokens
+//! end; a request refused with one is made again with the next.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE,
+};
+use reqwest::{Method, Response, StatusCode};
+use tokio::sync::OnceCell;
+use url::Url;
+
+use super::challenge::{Bearer, Challenge};
+use super::docker_config::DockerConfig;
+use super::error::RegistryError;
+use super::login::RegistryLogin;
+use super::name::ImageName;
+use super::scope::Scope;
+use super::token::{ANSWER_LIMIT, Token};
+use crate::http::client::{Ask, Client};
+use crate::http::error::{HttpError, Shown};
+use crate::http::retry::Failure;
+
+/// A token that ends within this time is not used any more.
+const SOON: Duration = Duration::from_secs(5);
+
+/// How a registry is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// By http alone.
+    Http,
+    /// By https alone.
+    Https,
+    /// By https, or by http where nobody speaks https.
+    #[default]
+    Detect,
+}
+
+/// What a request is for.
+pub(super) type Scopes = BTreeSet<Scope>;
+
+/// One registry.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// As names call it.
+    name: String,
+    /// As requests call it, with its port.
+    api: String,
+    protocol: Protocol,
+    client: Client,
+    logins: DockerConfig,
+    base: OnceCell<Url>,
+    challenge: Mutex<Option<Challenge>>,
+    /// By repository. A helper program is asked once.
+    known_logins: tokio::sync::Mutex<HashMap<String, Option<RegistryLogin>>>,
+    tokens: Mutex<HashMap<Scopes, (Token, Instant)>>,
+    /// Held while a token is asked for, so that many requests ask for one.
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl Host {
+    pub(super) fn new(
+        name: String,
+        api: String,
+        protocol: Protocol,
+        client: Client,
+        logins: DockerConfig,
+    ) -> Self {
+        Self {
+            name,
+            api,
+            protocol,
+            client,
+            logins,
+            base: OnceCell::new(),
+            challenge: Mutex::default(),
+            known_logins: tokio::sync::Mutex::default(),
+            tokens: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// As names call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What makes requests to it.
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether it is known, and no other than `url`'s server.
+    pub(super) fn is_at(&self, url: &Url) -> bool {
+        self.base.get().is_some_and(|base| base.origin() == url.origin())
+    }
+
+    /// The address of its API, `/v2/`.
+    pub(super) async fn base(&self) -> Result<&Url, Failure<RegistryError>> {
+        self.base.get_or_try_init(|| self.find()).await
+    }
+
+    /// The address of its API as far as it is known, for messages.
+    pub(super) fn shown(&self, path: &str) -> Shown {
+        let guess = self.address("https").ok();
+        match self.base.get().or(guess.as_ref()).and_then(|base| base.join(path).ok()) {
+            Some(url) => Shown::new(&url),
+            None => Shown::text(&format!("{}/v2/{path}", self.name)),
+        }
+    }
+
+    fn address(&self, scheme: &str) -> Result<Url, RegistryError> {
+        Url::parse(&format!("{scheme}://{}/v2/", self.api))
+            .map_err(|source| RegistryError::Host { host: self.name.clone(), source })
+    }
+
+    async fn find(&self) -> Result<Url, Failure<RegistryError>> {
+        let [https, http] =
+            ["https", "http"].map(|scheme| self.address(scheme).map_err(Failure::Final));
+        match self.protocol {
+            Protocol::Https => return https,
+            Protocol::Http => return http,
+            Protocol::Detect => {}
+        }
+        let (https, http) = (https?, http?);
+        let failure = match self.greet(&https).await {
+            Ok(()) => return Ok(https),
+            Err(failure) => failure,
+        };
+        // A certificate that is not trusted is no reason to speak openly; a server that answers at all
+        // speaks https.
+        if !matches!(failure, Failure::Again(HttpError::Network { .. }, _)) {
+            return Err(failure.map(Into::into));
+        }
+        match self.greet(&http).await {
+            Ok(()) => Ok(http),
+            Err(_) => Err(failure.map(Into::into)),
+        }
+    }
+
+    /// Whether there is a server: any answer will do, and what it wants of us is remembered.
+    async fn greet(&self, base: &Url) -> Result<(), Failure> {
+        let ask = Ask { method: Method::GET, url: base, headers: HeaderMap::new(), body: None };
+        match self.client.once(ask).await {
+            Ok(response) => {
+                self.heed(response.headers());
+                Ok(())
+            }
+            Err(Failure::Again(HttpError::Status { .. }, _)) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Makes one request about `name`, for `scopes`. One without a body is made again when it was only our login that
+    /// was wanting; another status than 401 is an answer.
+    pub(super) async fn send(
+        &self,
+        ask: Ask<'_>,
+        name: &ImageName,
+        scopes: &Scopes,
+    ) -> Result<Response, Failure<RegistryError>> {
+        let Ask { method, url, headers, body } = ask;
+        let had_body = body.is_some();
+        // Uploads may go to another server, which has no business with our login.
+        let ours = self.is_at(url);
+        let mut first = headers.clone();
+        let login = if ours { self.authorization(name, scopes).await? } else { None };
+        let had_login = login.is_some();
+        if let Some(login) = login {
+            first.insert(AUTHORIZATION, login);
+        }
+        let ask = Ask { method: method.clone(), url, headers: first, body };
+        let response = self.client.once(ask).await.map_err(|failure| failure.map(Into::into))?;
+        if response.status() != StatusCode::UNAUTHORIZED || !ours {
+            return Ok(response);
+        }
+        self.heed(response.headers());
+        self.forget(scopes);
+        if had_body {
+            let error = RegistryError::refused(self, "a request", response).await;
+            // The body is gone; whoever has it makes it anew, and the next login with it.
+            return Err(if had_login {
+                Failure::Again(error, Some(Duration::ZERO))
+            } else {
+                Failure::Again(error, None)
+            });
+        }
+        let Some(login) = self.authorization(name, scopes).await? else { return Ok(response) };
+        let mut second = headers;
+        second.insert(AUTHORIZATION, login);
+        let ask = Ask { method, url, headers: second, body: None };
+        self.client.once(ask).await.map_err(|failure| failure.map(Into::into))
+    }
+
+    /// Remembers what the registry wants of us.
+    fn heed(&self, headers: &HeaderMap) {
+        let values = headers.get_all(WWW_AUTHENTICATE);
+        if let Some(challenge) = Challenge::choose(values.iter().map(HeaderValue::as_bytes)) {
+            *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge);
+        }
+    }
+
+    fn challenge(&self) -> Option<Challenge> {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn forget(&self, scopes: &Scopes) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(scopes);
+    }
+
+    fn token(&self, scopes: &Scopes) -> Option<String> {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let (token, until) = tokens.get(scopes)?;
+        (*until > Instant::now() + SOON).then(|| token.secret().to_owned())
+    }
+
+    /// The Authorization that the registry asked for; none when it asked for none, or we have none.
+    async fn authorization(
+        &self,
+        name: &ImageName,
+        scopes: &Scopes,
+    ) -> Result<Option<HeaderValue>, Failure<RegistryError>> {
+        match self.challenge() {
+            None => Ok(None),
+            Some(Challenge::Basic) => match self.login(name).await.map_err(Failure::Final)? {
+                Some(RegistryLogin::Password { name, password }) => {
+                    Ok(Some(basic(&name, &password)))
+                }
+                _ => Ok(None),
+            },
+            Some(Challenge::Bearer(bearer)) => {
+                let _asking = self.asking.lock().await;
+                let token = match self.token(scopes) {
+                    Some(token) => token,
+                    None => self.ask_token(&bearer, name, scopes).await?,
+                };
+                Ok(secret(&format!("Bearer {token}")))
+            }
+        }
+    }
+
+    async fn login(&self, name: &ImageName) -> Result<Option<RegistryLogin>, RegistryError> {
+        let mut known = self.known_logins.lock().await;
+        let login = match known.get(name.repository()) {
+            Some(login) => login.clone(),
+            None => {
+                let login = self.logins.login(name).await?;
+                known.insert(name.repository().to_owned(), login.clone());
+                login
+            }
+        };
+        // Where http was given as the protocol, the user knows; a server on this machine hears it anyway.
+        let is_open = self.base.get().is_some_and(|base| base.scheme() == "http");
+        if login.is_some()
+            && is_open
+            && self.protocol == Protocol::Detect
+            && !self.base.get().is_some_and(is_loopback)
+        {
+            return Err(RegistryError::OpenLogin { host: self.name.clone() });
+        }
+        Ok(login)
+    }
+
+    async fn ask_token(
+        &self,
+        bearer: &Bearer,
+        name: &ImageName,
+        scopes: &Scopes,
+    ) -> Result<String, Failure<RegistryError>> {
+        let login = self.login(name).await.map_err(Failure::Final)?;
+        let secure = self.base.get().is_some_and(|base| base.scheme() == "https");
+        if login.is_some() && secure && bearer.realm().scheme() != "https" {
+            return Err(Failure::Final(RegistryError::OpenLogin { host: self.name.clone() }));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let (url, method, body) = match &login {
+            Some(RegistryLogin::IdentityToken(token)) => {
+                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+                headers.insert(CONTENT_TYPE, form);
+                let body = bearer.refresh_form(scopes, token).into();
+                (bearer.realm().clone(), Method::POST, Some(body))
+            }
+            Some(RegistryLogin::Password { name, password }) => {
+                headers.insert(AUTHORIZATION, basic(name, password));
+                (bearer.token_url(scopes), Method::GET, None)
+            }
+            None => (bearer.token_url(scopes), Method::GET, None),
+        };
+        let ask = Ask { method, url: &url, headers, body };
+        let response = self.client.once(ask).await.map_err(|failure| failure.map(Into::into))?;
+        if !response.status().is_success() {
+            return Err(Failure::Final(RegistryError::refused(self, "a login", response).await));
+        }
+        let bytes = small_body(response, ANSWER_LIMIT).await?;
+        let wrong =
+            |source| Failure::Final(RegistryError::Token { host: self.name.clone(), source });
+        let token = Token::parse(&bytes).map_err(wrong)?;
+        let value = token.secret().to_owned();
+        let until = Instant::now() + token.lifetime();
+        // A token that ends at once is good for the one request it was asked for.
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.insert(scopes.clone(), (token, until));
+        Ok(value)
+    }
+}
+
+/// The body of an answer that should be small.
+pub(super) async fn small_body(
+    mut response: Response,
+    most: usize,
+) -> Result<Vec<u8>, Failure<RegistryError>> {
+    let url = Shown::new(response.url());
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(bytes),
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > most => {
+                return Err(Failure::Final(RegistryError::Large { url, most }));
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Err(error) => {
+                let error = HttpError::Network { url, source: error.into() };
+                return Err(Failure::Again(error.into(), None));
+            }
+        }
+    }
+}
+
+fn basic(name: &str, password: &str) -> HeaderValue {
+    use base64::Engine as _;
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+    secret(&format!("Basic {login}")).expect("base64 is a header value")
+}
+
+/// A header value that is not shown.
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}

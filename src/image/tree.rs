@@ -1,0 +1,156 @@
+//! [`ImageTree`]: all that an image consists of, by name: what must be somewhere for the image to be there.
+
+use std::collections::BTreeSet;
+
+use oci_spec::image::Arch;
+
+use crate::vocab::digest::Digest;
+
+use super::blob_source::BlobSource;
+use super::error::ImageError;
+use super::manifest::{BlobRef, Document, Manifest, choose};
+
+/// Indexes within indexes go no deeper than this.
+const MOST_NESTED: usize = 4;
+/// No image consists of more manifests.
+const MOST_MANIFESTS: usize = 1000;
+
+/// An image, or several of one name and different endings.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ImageTree {
+    /// Manifests and indexes, each after all that it names.
+    pub(super) documents: Vec<Document>,
+    /// Configurations and layers, each once.
+    pub(super) blobs: Vec<BlobRef>,
+    /// What gets a name.
+    pub(super) roots: Vec<Root>,
+}
+
+/// A manifest that gets a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Root {
+    /// What is added to the name people gave: nothing, or `-keystone`.
+    pub(super) ending: String,
+    /// The manifest.
+    pub(super) reference: BlobRef,
+}
+
+/// Which images of an index are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Platforms {
+    /// All of them, with the index.
+    All,
+    /// The one for Linux on this architecture, without the index.
+    One(Arch),
+}
+
+impl ImageTree {
+    /// The tree of the image `root` in `source`, called `origin` in errors.
+    ///
+    /// # Errors
+    /// [`ImageError`] when a manifest cannot be had or makes no sense, or has no image for the platform.
+    pub(super) async fn read(
+        mut root: BlobRef,
+        source: &BlobSource,
+        platforms: &Platforms,
+        origin: &str,
+    ) -> Result<Self, ImageError> {
+        if let Platforms::One(architecture) = platforms {
+            root = resolve(root, source, architecture, origin).await?.0.reference;
+        }
+        let mut reading = Reading { source, origin, tree: Self::default(), seen: BTreeSet::new() };
+        let root = reading.visit(root, 0).await?;
+        let mut tree = reading.tree;
+        tree.roots.push(Root { ending: String::new(), reference: root });
+        Ok(tree)
+    }
+
+    /// Joins trees that have one thing or more in common.
+    pub(super) fn join(trees: impl IntoIterator<Item = Self>) -> Self {
+        let (mut joined, mut seen) = (Self::default(), BTreeSet::new());
+        for tree in trees {
+            joined.documents.extend(
+                tree.documents
+                    .into_iter()
+                    .filter(|document| seen.insert(document.reference.digest)),
+            );
+            joined.blobs.extend(tree.blobs.into_iter().filter(|blob| seen.insert(blob.digest)));
+            joined.roots.extend(tree.roots);
+        }
+        joined
+    }
+
+    /// The document of this digest.
+    #[must_use]
+    pub(super) fn document(&self, digest: &Digest) -> Option<&Document> {
+        self.documents.iter().find(|document| document.reference.digest == *digest)
+    }
+}
+
+/// Follows `root` through indexes to the manifest of one image, for Linux on `architecture`.
+///
+/// # Errors
+/// As for [`ImageTree::read`].
+pub(super) async fn resolve(
+    root: BlobRef,
+    source: &BlobSource,
+    architecture: &Arch,
+    origin: &str,
+) -> Result<(Document, Box<oci_spec::image::ImageManifest>), ImageError> {
+    let mut reference = root;
+    for _ in 0..=MOST_NESTED {
+        let document = source.document(&reference, origin).await?;
+        match Manifest::parse(&document.bytes, &document.reference, origin)? {
+            Manifest::Image(manifest) => return Ok((document, manifest)),
+            Manifest::Index(index) => {
+                reference = BlobRef::of(choose(&index, architecture, origin)?, origin)?;
+            }
+        }
+    }
+    Err(ImageError::Image { origin: origin.into(), fault: "has indexes within indexes".into() })
+}
+
+struct Reading<'a> {
+    source: &'a BlobSource,
+    origin: &'a str,
+    tree: ImageTree,
+    seen: BTreeSet<Digest>,
+}
+
+impl Reading<'_> {
+    /// Adds what `reference` leads to, and says its media type for sure.
+    async fn visit(&mut self, reference: BlobRef, depth: usize) -> Result<BlobRef, ImageError> {
+        let refuse =
+            |fault: &str| ImageError::Image { origin: self.origin.into(), fault: fault.into() };
+        if depth > MOST_NESTED {
+            return Err(refuse("has indexes within indexes"));
+        }
+        if self.tree.documents.len() >= MOST_MANIFESTS {
+            return Err(refuse("has more manifests than any image should have"));
+        }
+        let mut document = self.source.document(&reference, self.origin).await?;
+        let manifest = Manifest::parse(&document.bytes, &document.reference, self.origin)?;
+        document.reference.media_type = manifest.media_type();
+        match &manifest {
+            Manifest::Image(manifest) => {
+                for blob in std::iter::once(manifest.config()).chain(manifest.layers()) {
+                    let blob = BlobRef::of(blob, self.origin)?;
+                    if self.seen.insert(blob.digest) {
+                        self.tree.blobs.push(blob);
+                    }
+                }
+            }
+            Manifest::Index(index) => {
+                for child in index.manifests() {
+                    let child = BlobRef::of(child, self.origin)?;
+                    if self.seen.insert(child.digest) {
+                        Box::pin(self.visit(child, depth + 1)).await?;
+                    }
+                }
+            }
+        }
+        let reference = document.reference.clone();
+        self.tree.documents.push(document);
+        Ok(reference)
+    }
+}
