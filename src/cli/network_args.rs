@@ -11,7 +11,7 @@ use super::exit::CliError;
 use super::words_arg::{self, Words};
 use crate::http::client::{Client, ClientSettings};
 use crate::image::registry::docker_config::{DockerConfig, LoginPlaces};
-use crate::image::registry::{Protocol, Registries, RegistrySettings};
+use crate::image::registry::{CHUNK, Protocol, Registries, RegistrySettings};
 
 /// How servers are spoken to.
 #[derive(Debug, Args)]
@@ -105,7 +105,13 @@ impl NetworkArgs {
         let user = home.map(|home| home.join(".config/containers/certs.d"));
         let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
         let certificates = user.into_iter().chain(system).collect();
-        Ok(Registries::new(RegistrySettings { client, logins, protocol, certificates }))
+        Ok(Registries::new(RegistrySettings {
+            client,
+            logins,
+            protocol,
+            chunk: CHUNK,
+            certificates,
+        }))
     }
 }
 

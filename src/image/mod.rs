@@ -260,6 +260,7 @@ pub(crate) mod testing {
             client: client.clone(),
             logins: DockerConfig::default(),
             protocol: Protocol::Http,
+            chunk: 1000,
             certificates: Vec::new(),
         };
         Access { store: store.clone(), client, registries: Registries::new(settings) }

@@ -32,6 +32,9 @@ use host::Host;
 use name::ImageName;
 use repository::Repository;
 
+#[cfg(test)]
+mod tests;
+
 /// How registries are spoken to.
 #[derive(Debug, Clone)]
 pub struct RegistrySettings {
@@ -41,9 +44,14 @@ pub struct RegistrySettings {
     pub logins: DockerConfig,
     /// By https or http.
     pub protocol: Protocol,
+    /// A blob of at most so many bytes is uploaded in one request; of a larger one, as many in each.
+    pub chunk: u64,
     /// Directories with certificates for single registries: `DIR/HOST/*.crt` (Docker's `certs.d`).
     pub certificates: Vec<PathBuf>,
 }
+
+/// What a broken connection may cost, and what proxies let through, is not much more than so many bytes.
+pub const CHUNK: u64 = 64 << 20;
 
 /// All registries of a run. Clones share their connections and tokens.
 #[derive(Debug, Clone)]
@@ -73,7 +81,7 @@ impl Registries {
                 host
             }
         };
-        Ok(Repository { host, name: name.clone() })
+        Ok(Repository { host, name: name.clone(), chunk: self.settings.chunk })
     }
 
     fn host(&self, name: &ImageName) -> Result<Host, RegistryError> {

@@ -31,6 +31,8 @@ pub(in crate::image) struct Repository {
     pub(super) host: Arc<Host>,
     /// Some image in it.
     pub(super) name: ImageName,
+    /// The most bytes that go in one request.
+    pub(super) chunk: u64,
 }
 
 /// What a request is for, and so what is asked of the token.

@@ -26,9 +26,6 @@ use crate::image::blob_source::BlobSource;
 use crate::image::error::ImageError;
 use crate::image::manifest::BlobRef;
 
-/// A blob of at most so many bytes goes in one request; of a larger one, as many in each. What a
-/// broken connection may cost, and what proxies let through, is not much more.
-const CHUNK: u64 = 64 << 20;
 /// After so many silent times a registry that has all bytes is given up: it may have to copy them.
 const PATIENCE: u32 = 8;
 
@@ -115,7 +112,7 @@ impl Upload<'_> {
         match self.stage.clone() {
             Stage::New => self.open().await,
             Stage::Unsure { location } => self.ask_how_far(&location).await,
-            Stage::Open { location, offset } if offset == 0 && self.blob.size <= CHUNK => {
+            Stage::Open { location, offset } if offset == 0 && self.blob.size <= self.to.chunk => {
                 self.finish(location, 0..self.blob.size).await.map(Some)
             }
             Stage::Open { location, offset } if offset < self.blob.size => {
@@ -183,7 +180,7 @@ impl Upload<'_> {
     }
 
     async fn chunk(&mut self, location: &Url, offset: u64) -> Step<()> {
-        let end = (offset + CHUNK).min(self.blob.size);
+        let end = (offset + self.to.chunk).min(self.blob.size);
         let mut headers = HeaderMap::new();
         let range = format!("{offset}-{}", end - 1);
         headers.insert(CONTENT_RANGE, HeaderValue::try_from(range).expect("digits are a value"));
