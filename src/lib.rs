@@ -11,6 +11,7 @@
 //! - [`resolve`]: finds versions that go together, explains when none do, and locks them.
 //! - [`build`]: source archives become wheels (PEP 517).
 //! - [`image`]: writes a set of wheels out and reads it back: directories, tarballs, OCI layouts.
+//! - [`serve`]: serves a set as a package index, for pip and uv, and as pages for people.
 //! - [`service`]: composes a service out of wheels.
 //! - [`pipeline`]: joins the stages and schedules them.
 //! - [`report`]: draws what the pipeline says, for people.
@@ -25,6 +26,7 @@ pub mod index;
 pub mod resolve;
 pub mod build;
 pub mod image;
+pub mod serve;
 pub mod service;
 pub mod pipeline;
 pub mod report;

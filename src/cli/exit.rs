@@ -13,6 +13,7 @@ use crate::index::error::IndexError;
 use crate::input::error::InputError;
 use crate::pipeline::error::{PipelineError, chain};
 use crate::report::words;
+use crate::serve::error::ServeError;
 use crate::store::error::StoreError;
 
 /// Everything was done but some wheels, which are listed.
@@ -48,6 +49,9 @@ pub(super) enum CliError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A set is not served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// The Python cannot be used.
     #[error(transparent)]
     Interpreter(#[from] InterpreterError),
@@ -72,6 +76,9 @@ pub(super) enum CliError {
     /// The runtime cannot be started.
     #[error("cannot start the runtime")]
     Runtime { source: io::Error },
+    /// A task of the runtime ended by itself: a fault of loci.
+    #[error("an internal task failed")]
+    Task(#[source] tokio::task::JoinError),
     /// The user interrupted the run.
     #[error("interrupted; what was finished is kept")]
     Interrupted,
@@ -83,6 +90,7 @@ impl CliError {
             Self::Input(_) | Self::Url { .. } | Self::Value { .. } => WRONG_INPUT,
             Self::NoStore | Self::NotAStore { .. } => WRONG_INPUT,
             Self::Interpreter(_) => WRONG_INPUT,
+            Self::Serve(ServeError::NoAddress { .. }) => WRONG_INPUT,
             Self::Pipeline(
                 PipelineError::Input(_)
                 | PipelineError::Location { .. }

@@ -4,6 +4,7 @@ use super::exit::CliError;
 use crate::pipeline::error::PipelineError;
 use crate::resolve::conflict::Fact;
 use crate::resolve::resolution::ResolveError;
+use crate::serve::error::ServeError;
 use crate::service::prefix::PrefixError;
 use crate::store::error::StoreError;
 use crate::vocab::requirement::PackageName;
@@ -30,6 +31,15 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         | CliError::Pipeline(PipelineError::Store(StoreError::Busy { .. })) => {
             "wait for it to end, or use another store with `--store`"
         }
+        CliError::Serve(ServeError::Lacks { .. }) => {
+            "run the job that made the set again, and what is missing is obtained again"
+        }
+        CliError::Serve(ServeError::Listen { source, .. }) => match source.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "choose another address with `--listen`; `127.0.0.1:0` takes any port that is free"
+            }
+            _ => "choose another address with `--listen`",
+        },
         CliError::Pipeline(PipelineError::Prefix(PrefixError::Exists { .. })) => {
             "choose another `--prefix`, or replace this one with `--clear`"
         }

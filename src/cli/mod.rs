@@ -18,6 +18,7 @@ mod lock;
 mod install;
 mod copy;
 mod store;
+mod serve;
 mod help;
 
 use std::ffi::OsString;
@@ -63,6 +64,8 @@ enum Command {
     Install(install::InstallArgs),
     /// Copy an image or a set of wheels between registries, layouts, archives and directories
     Copy(copy::CopyArgs),
+    /// Serve a set in the store as a package index, for pip and uv, and as pages for people
+    Serve(serve::ServeArgs),
     /// Look at the store, check it, or remove what nothing names
     Store(store::StoreArgs),
 }
@@ -86,6 +89,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Lock(args) => lock::run(&cli.global, args),
         Command::Install(args) => install::run(&cli.global, args),
         Command::Copy(args) => copy::run(&cli.global, args),
+        Command::Serve(args) => serve::run(&cli.global, args),
         Command::Store(args) => store::run(&cli.global, args),
     };
     outcome.unwrap_or_else(|error: CliError| error.report())

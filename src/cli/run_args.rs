@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::CliError;
 use crate::report::words::Paint;
@@ -77,14 +78,26 @@ impl GlobalArgs {
 
     /// Progress on standard error, drawn as the user asked.
     pub(super) fn display(&self) -> Display {
-        let progress = match self.progress {
+        report::display(self.progress(), Output::stderr(env))
+    }
+
+    /// The same without bars, for a command that has nothing to draw but what goes wrong.
+    pub(super) fn plain_display(&self) -> Display {
+        let progress = match self.progress() {
+            Progress::None => Progress::None,
+            Progress::Auto | Progress::Bars | Progress::Lines => Progress::Lines,
+        };
+        report::display(progress, Output::stderr(env))
+    }
+
+    fn progress(&self) -> Progress {
+        match self.progress {
             _ if self.quiet => Progress::None,
             ProgressArg::Auto => Progress::Auto,
             ProgressArg::Bars => Progress::Bars,
             ProgressArg::Lines => Progress::Lines,
             ProgressArg::None => Progress::None,
-        };
-        report::display(progress, Output::stderr(env))
+        }
     }
 
     /// Says `text`, for people, on standard error, unless they want silence.
@@ -139,22 +152,51 @@ pub(super) fn start_logging(global: &GlobalArgs) {
 /// Runs `work` to its end on a new runtime, or until the user interrupts it. What runs is dropped
 /// then: child processes are killed with it and temporary files go.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    on_runtime(async {
+        let mut signals = Signals::listen()?;
+        tokio::select! {
+            outcome = work => outcome,
+            () = signals.next() => Err(CliError::Interrupted),
+        }
+    })
+}
+
+/// Runs `work` to its end on a new runtime; what signals mean is the work's own matter.
+pub(super) fn on_runtime<T>(
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|source| CliError::Runtime { source })?;
-    let outcome = runtime.block_on(async {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .map_err(|source| CliError::Runtime { source })?;
-        tokio::select! {
-            outcome = work => outcome,
-            _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
-            _ = terminate.recv() => Err(CliError::Interrupted),
-        }
-    });
+    let outcome = runtime.block_on(work);
     // Tasks are dropped now, and their child processes and temporary files go with them. A thread may
     // be waiting for a network that never answers, so there is an end to it.
     runtime.shutdown_timeout(Duration::from_secs(2));
     outcome
+}
+
+/// The signals by which a user or a supervisor ends a command.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens for them from now on, in place of dying of them. Needs a runtime.
+    pub(super) fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(|source| CliError::Runtime { source });
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next of them.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod options;
 mod readers;
 mod registry_fixture;
 mod requirements;
+mod serve;
 mod source;
 mod together;
 mod waiting;
