@@ -18,7 +18,7 @@ use crate::store::layout::{OCI_LAYOUT, canonical_json};
 use crate::store::names::Tag;
 use crate::vocab::digest::{Digest, Hasher};
 
-use super::blob_source::{BlobSource, blocking};
+use super::blob_source::{BlobSource, TRIES, blocking};
 use super::error::{ImageError, io_error};
 use super::layer::{BLOCK, header};
 use super::manifest::{BlobRef, Manifest, OCI_INDEX};
@@ -26,9 +26,6 @@ use super::registry::name::ImageName;
 use super::registry::tag::ImageTag;
 use super::tree::ImageTree;
 use super::{Progress, claim, parent_of, safe};
-
-/// How often a blob that came damaged is asked for again.
-const TRIES: usize = 3;
 
 /// How the images in an archive are called.
 #[derive(Debug, Clone)]

@@ -15,6 +15,9 @@ use super::manifest::{BlobRef, Document, MOST_MANIFEST};
 use super::registry::repository::Repository;
 use super::remote_file::RemoteFile;
 
+/// How often what came damaged is asked for again.
+pub(super) const TRIES: usize = 3;
+
 /// Where manifests and blobs come from.
 #[derive(Debug, Clone)]
 pub(super) enum BlobSource {
@@ -66,6 +69,36 @@ impl BlobSource {
             return Err(ImageError::Blob { origin, expected, found });
         }
         Ok(document)
+    }
+
+    /// The bytes of a blob of `origin` that has no more than `most` of them, checked.
+    ///
+    /// # Errors
+    /// [`ImageError`] when it is not there, too large or damaged.
+    pub(super) async fn small(
+        &self,
+        blob: &BlobRef,
+        origin: &str,
+        most: u64,
+    ) -> Result<Vec<u8>, ImageError> {
+        if blob.size > most {
+            let fault = format!("has a blob {} that is larger than it should be", blob.digest);
+            return Err(ImageError::Image { origin: origin.into(), fault });
+        }
+        let quiet: Progress = Arc::new(|_| {});
+        let mut tries = TRIES;
+        loop {
+            let bytes = self.write_to(blob, Vec::new(), Path::new(origin), &quiet).await?;
+            let found = Digest::of(&bytes);
+            if found == blob.digest {
+                return Ok(bytes);
+            }
+            tries -= 1;
+            if tries == 0 {
+                let (origin, expected) = (origin.into(), blob.digest);
+                return Err(ImageError::Blob { origin, expected, found });
+            }
+        }
     }
 
     /// The bytes of `blob` in `span`.

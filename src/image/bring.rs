@@ -20,7 +20,7 @@ use crate::vocab::digest::{Digest, Hasher};
 use crate::vocab::wheel_filename::WheelFilename;
 use crate::wheel::file::WheelFile;
 
-use super::blob_source::blocking;
+use super::blob_source::{TRIES, blocking};
 use super::download::{Answer, Download};
 use super::error::{ImageError, io_error};
 use super::remote_file::RemoteFile;
@@ -32,9 +32,6 @@ use super::{Access, Progress};
 const GAP: u64 = 16 * 1024;
 /// So many requests run at once.
 const SIDE_BY_SIDE: usize = 8;
-/// How often a wheel that came damaged is asked for again.
-const TRIES: usize = 3;
-
 /// Brings `wheels`, in their order. `progress` is told bytes as they come.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Sets and images on their way from one place to another: [`write_set`] out of the store, [`copy`] from
+//! Sets and images on their way from one place to another: [`write`] out of the store, [`copy`] from
 //! anywhere to anywhere.
 //!
 //! From image to image everything keeps its digest, and only what is missing moves. Where one side is
@@ -35,11 +35,14 @@ use super::{
     Access, INDEX, Progress, WriteOptions, Written, bring, directory, tar_contents, tarball,
 };
 
-/// Writes `set`, whose wheels are in the store, to `destination`.
+/// Writes `set`, whose wheels are in the store, to where `destination` says. Equal sets and options
+/// are equal bytes.
 ///
 /// # Errors
-/// Those of [`write`](super::write()).
-pub(super) async fn write_set(
+/// [`ImageError::NotWritable`] when `destination` is only for reading; [`ImageError::Store`] when a wheel is not
+/// in the store or damaged; [`ImageError::Wheel`] when one has no metadata that can be read; [`ImageError::Io`];
+/// and what a registry says.
+pub async fn write(
     set: &Arc<WheelSet>,
     destination: &Reference,
     options: &Arc<WriteOptions>,
@@ -190,7 +193,7 @@ async fn copy_wheels(
     let located = bring(&wheels, access, progress).await?;
     let (store, from) = (access.store.clone(), source.to_string());
     let set = blocking(move || set_of(opened, located, &from, &store)).await?;
-    write_set(&Arc::new(set), destination, options, access, progress).await
+    write(&Arc::new(set), destination, options, access, progress).await
 }
 
 /// The set that a source is, all of whose wheels are put into the store.
@@ -295,7 +298,7 @@ async fn with_platform(
     origin: &str,
 ) -> Result<Descriptor, ImageError> {
     let blob = BlobRef::of(manifest.config(), origin)?;
-    let bytes = small_blob(&blob, &part.source, origin, MOST_MANIFEST).await?;
+    let bytes = part.source.small(&blob, origin, MOST_MANIFEST).await?;
     let config: ImageConfiguration = serde_json::from_slice(&bytes).map_err(|source| {
         ImageError::Manifest { origin: origin.into(), digest: blob.digest, source }
     })?;
@@ -314,27 +317,6 @@ fn platform_of(descriptor: &Descriptor) -> String {
     let Some(platform) = descriptor.platform() else { return String::new() };
     let variant = platform.variant().as_ref().map(|v| format!("/{v}")).unwrap_or_default();
     format!("{}/{}{variant}", platform.os(), platform.architecture())
-}
-
-/// The bytes of a blob that should be small, checked.
-async fn small_blob(
-    blob: &BlobRef,
-    source: &BlobSource,
-    origin: &str,
-    most: u64,
-) -> Result<Vec<u8>, ImageError> {
-    if blob.size > most {
-        let fault = format!("has a blob {} that is larger than it should be", blob.digest);
-        return Err(ImageError::Image { origin: origin.into(), fault });
-    }
-    let quiet: Progress = Arc::new(|_| {});
-    let bytes = source.write_to(blob, Vec::new(), std::path::Path::new(origin), &quiet).await?;
-    let found = Digest::of(&bytes);
-    if found == blob.digest {
-        Ok(bytes)
-    } else {
-        Err(ImageError::Blob { origin: origin.into(), expected: blob.digest, found })
-    }
 }
 
 /// The wheel indexes of the images, as artifacts that refer to them. An image without one gets none.
@@ -369,7 +351,7 @@ async fn index_beside(
     let origin = document.reference.digest.to_string();
     let last = manifest.layers().last().map(|layer| BlobRef::of(layer, &origin)).transpose()?;
     if let Some(last) = last.filter(|last| last.size <= MOST_METADATA) {
-        let bytes = small_blob(&last, &part.source, &origin, MOST_METADATA).await?;
+        let bytes = part.source.small(&last, &origin, MOST_METADATA).await?;
         let (store, origin) = (access.store.clone(), origin.clone());
         // What is no tar has no index; whether that is right is not asked when it is only copied.
         let index = blocking(move || {
@@ -386,7 +368,7 @@ async fn index_beside(
     let BlobSource::Registry(repository) = &part.source else { return Ok(None) };
     match repository.referring_index(&document.reference.digest).await? {
         Some(blob) => {
-            let bytes = small_blob(&blob, &part.source, &origin, 4 * MOST_METADATA).await?;
+            let bytes = part.source.small(&blob, &origin, 4 * MOST_METADATA).await?;
             Ok(Some(bytes.into()))
         }
         None => Ok(None),

@@ -10,7 +10,7 @@ use crate::store::layout::Layout;
 use crate::store::names::{Named, Tag};
 use crate::vocab::digest::Digest;
 
-use super::blob_source::{BlobSource, blocking};
+use super::blob_source::{BlobSource, TRIES, blocking};
 use super::blobs::Blobs;
 use super::error::{ImageError, io_error};
 use super::manifest::{BlobRef, Document};
@@ -18,9 +18,6 @@ use super::open_image::OpenImage;
 use super::registry::upload::Pushed;
 use super::tree::Root;
 use super::{Progress, claim};
-
-/// How often a blob that came damaged is asked for again.
-const TRIES: usize = 3;
 
 /// A layout that an image is put into.
 #[derive(Debug, Clone)]

@@ -36,7 +36,7 @@ mod copy;
 pub mod error;
 
 pub use bring::bring;
-pub use copy::copy;
+pub use copy::{copy, write};
 pub use tree::Platforms;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,6 @@ use crate::vocab::safe_path::SafePath;
 use error::{ImageError, io_error};
 use index_json::WheelIndex;
 use layer::{Content, Member};
-use reference::Reference;
 
 /// What becomes of wheels that an earlier set put into a directory and this one does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,23 +128,6 @@ pub struct Written {
     pub strangers: Vec<String>,
 }
 
-/// Writes `set`, whose wheels are in the store, to where `destination` says. Equal sets and options
-/// are equal bytes.
-///
-/// # Errors
-/// [`ImageError::NotWritable`] when `destination` is only for reading; [`ImageError::Store`] when a wheel is not
-/// in the store or damaged; [`ImageError::Wheel`] when one has no metadata that can be read; [`ImageError::Io`];
-/// and what a registry says.
-pub async fn write(
-    set: &Arc<WheelSet>,
-    destination: &Reference,
-    options: &Arc<WriteOptions>,
-    access: &Access,
-    progress: &Progress,
-) -> Result<Written, ImageError> {
-    copy::write_set(set, destination, options, access, progress).await
-}
-
 /// The path of the wheel index wherever a set is written.
 const INDEX: &str = ".loci/index.json";
 
@@ -203,6 +185,7 @@ pub(crate) mod testing {
 
     use std::sync::LazyLock;
 
+    use super::reference::Reference;
     use super::registry::docker_config::DockerConfig;
     use super::registry::{Protocol, Registries, RegistrySettings};
     use super::source::Source;
@@ -331,6 +314,7 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use super::reference::Reference;
     use super::source::Source;
     use super::testing::{files, open_now, set, write_now};
     use super::*;

@@ -48,7 +48,8 @@ pub(super) async fn open(
         .iter()
         .map(|layer| BlobRef::of(layer, origin))
         .collect::<Result<Vec<_>, _>>()?;
-    let reading = Reading { repository, origin, layers: &layers, access, progress };
+    let source = &image.source;
+    let reading = Reading { repository, source, origin, layers: &layers, access, progress };
     if let Some((index, texts)) = reading.index(document).await? {
         let diff_ids = reading.diff_ids(&index, manifest).await?;
         let offered = reading.offer(&index, &diff_ids, &texts)?;
@@ -62,6 +63,8 @@ pub(super) async fn open(
 
 struct Reading<'a> {
     repository: &'a Repository,
+    /// The same, as a source of blobs.
+    source: &'a BlobSource,
     origin: &'a str,
     layers: &'a [BlobRef],
     access: &'a Access,
@@ -88,7 +91,7 @@ impl Reading<'_> {
         let Some(blob) = self.repository.referring_index(&document.digest).await? else {
             return Ok(None);
         };
-        let bytes = small(&self.file(&blob), &blob, MOST_METADATA * 4).await?;
+        let bytes = self.source.small(&blob, self.origin, MOST_METADATA * 4).await?;
         Ok(Some((parse_index(&bytes, self.origin)?, Contents::default())))
     }
 
@@ -106,7 +109,7 @@ impl Reading<'_> {
             return Ok(own);
         }
         let blob = BlobRef::of(manifest.config(), self.origin)?;
-        let bytes = small(&self.file(&blob), &blob, MOST_MANIFEST).await?;
+        let bytes = self.source.small(&blob, self.origin, MOST_MANIFEST).await?;
         let config: ImageConfiguration = serde_json::from_slice(&bytes).map_err(|source| {
             ImageError::Manifest { origin: self.origin.into(), digest: blob.digest, source }
         })?;
@@ -175,24 +178,6 @@ impl Reading<'_> {
         }
         Ok(contents)
     }
-}
-
-/// The bytes of a blob that should be small, checked.
-async fn small(file: &RemoteFile, blob: &BlobRef, most: u64) -> Result<Vec<u8>, ImageError> {
-    if blob.size > most {
-        let fault = format!("has a blob {} that is larger than it should be", blob.digest);
-        return Err(ImageError::Image { origin: file.name(), fault });
-    }
-    let mut bytes = Vec::new();
-    let mut download = super::download::Download::new(file, 0..blob.size);
-    while let Some(piece) = download.next().await? {
-        bytes.extend_from_slice(&piece);
-    }
-    let found = Digest::of(&bytes);
-    if found != blob.digest {
-        return Err(ImageError::Blob { origin: file.name(), expected: blob.digest, found });
-    }
-    Ok(bytes)
 }
 
 impl IndexedWheel {
