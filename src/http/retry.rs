@@ -1,6 +1,6 @@
 //! [`Retries`]: whether a request that failed is made again, and when.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -81,21 +81,18 @@ pub(super) fn network(url: &Url, error: reqwest::Error) -> Failure {
     if is_hopeless { Failure::Final(error) } else { Failure::Again(error, None) }
 }
 
-/// The server's answer was understood and refused: an unknown certificate stays unknown.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let tls = match inner.downcast_ref::<io::Error>() {
-            // An io::Error hides what it wraps from `source`.
-            Some(io) => io.get_ref().and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()),
-            None => inner.downcast_ref::<rustls::Error>(),
-        };
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return true;
-        }
-        cause = inner.source();
+/// Whether the server's answer was understood and refused: an unknown certificate stays unknown.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
     }
-    false
+    // An io::Error hides what it wraps from `source`, and connections wrap one in another.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let inner = match wrapped {
+        Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+        None => error.source(),
+    };
+    inner.is_some_and(is_tls)
 }
 
 /// The wait a server asks for: seconds, or a date (RFC 9110, "Retry-After").
@@ -109,4 +106,30 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         }
     };
     Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_certificate_is_found_however_deep_it_is_wrapped() {
+        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let other = || rustls::Error::DecryptError;
+        let shut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        case(&unknown(), true);
+        case(&io::Error::other(unknown()), true);
+        case(&io::Error::other(io::Error::other(unknown())), true);
+        case(&HttpError::Local { path: "x".into(), source: io::Error::other(unknown()) }, true);
+        case(&io::Error::other(io::Error::other(other())), false);
+        case(&shut(), false);
+        case(&io::Error::other(shut()), false);
+
+        #[track_caller]
+        fn case(error: &(dyn Error + 'static), expected: bool) {
+            assert_eq!(is_tls(error), expected, "{error:?}");
+        }
+    }
 }
