@@ -216,6 +216,8 @@ pub(super) fn from_contents(
 ) -> Result<Source, ImageError> {
     let index = index_of(&contents, origin)?;
     let mut wheels: BTreeMap<String, (String, OfferedWheel)> = BTreeMap::new();
+    let constraints = contents.take_text(CONSTRAINTS).map(text);
+    let global_requirements = contents.take_text(GLOBAL_REQUIREMENTS).map(text);
     for (path, Found { filename, file, sha256 }) in contents.wheels {
         let refuse = |fault: String| ImageError::Entry {
             origin: origin.to_owned(),
@@ -247,8 +249,8 @@ pub(super) fn from_contents(
     }
     let source = Source {
         wheels: wheels.into_values().map(|(_, wheel)| wheel).collect(),
-        constraints: contents.files.remove(CONSTRAINTS).map(text),
-        global_requirements: contents.files.remove(GLOBAL_REQUIREMENTS).map(text),
+        constraints,
+        global_requirements,
         kept: None,
     };
     some_wheels(source, origin)

@@ -30,8 +30,8 @@ const MOST_TEXT: u64 = 64 * 1024 * 1024;
 pub(super) struct Contents {
     /// The wheels, by path.
     pub(super) wheels: BTreeMap<SafePath, Found>,
-    /// The texts and the index at the root, by path.
-    pub(super) files: BTreeMap<&'static str, Vec<u8>>,
+    /// The index at the root, and the texts there and deeper, by path.
+    pub(super) files: BTreeMap<String, Vec<u8>>,
     /// Paths that are gone from the layers below (OCI image layer specification, "Whiteouts").
     pub(super) whiteouts: BTreeSet<String>,
     /// Directories, as text that ends in `/` or is empty, that hide what the layers below have in them.
@@ -134,9 +134,10 @@ impl Contents {
             .wheels
             .iter()
             .map(|(path, found)| Some((path.to_string(), found.filename.clone(), found.sha256?)));
-        let files = self.files.iter().map(|(path, bytes)| {
-            Some(((*path).to_owned(), String::from_utf8(bytes.clone()).ok()?))
-        });
+        let files = self
+            .files
+            .iter()
+            .map(|(path, bytes)| Some((path.clone(), String::from_utf8(bytes.clone()).ok()?)));
         Some(Remembered {
             wheels: wheels.collect::<Option<_>>()?,
             files: files.collect::<Option<_>>()?,
@@ -152,15 +153,28 @@ impl Contents {
             let file = WheelFile::open(&store.path(&digest)).ok()?;
             Some((path.parse().ok()?, Found { filename, file, sha256: Some(digest) }))
         });
-        let files = [CONSTRAINTS, GLOBAL_REQUIREMENTS, INDEX]
-            .into_iter()
-            .filter_map(|name| Some((name, remembered.files.get(name)?.clone().into_bytes())));
+        let files = remembered.files.into_iter().map(|(path, text)| (path, text.into_bytes()));
         Some(Self {
             wheels: wheels.collect::<Option<_>>()?,
             files: files.collect(),
             whiteouts: remembered.whiteouts,
             opaque: remembered.opaque,
         })
+    }
+}
+
+impl Contents {
+    /// Takes out the text called `name`: the one at the root or, where there is none, the one that
+    /// stands beside the wheels.
+    pub(super) fn take_text(&mut self, name: &str) -> Option<Vec<u8>> {
+        let beside = || {
+            let folders = self.wheels.keys().map(|path| folder_and_name(path.as_str()).0);
+            folders
+                .map(|folder| format!("{folder}{name}"))
+                .find(|path| self.files.contains_key(path))
+        };
+        let path = if self.files.contains_key(name) { Some(name.to_owned()) } else { beside() };
+        self.files.remove(&path?)
     }
 }
 
@@ -208,6 +222,7 @@ fn collect<R: Read>(
 ) -> Result<Contents, ImageError> {
     let tar_error = |source| ImageError::Tar { origin: origin.into(), source };
     let mut contents = Contents::default();
+    let mut texts_left = MOST_TEXT;
     for entry in entries {
         let mut entry = entry.map_err(tar_error)?;
         let written = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -220,9 +235,7 @@ fn collect<R: Read>(
             continue;
         }
         let Some(path) = plain(&written).map_err(&refuse)? else { continue };
-        let (folder, name) = path
-            .rsplit_once('/')
-            .map_or(("", path), |(_, name)| (&path[..path.len() - name.len()], name));
+        let (folder, name) = folder_and_name(path);
         if let Some(hidden) = name.strip_prefix(".wh.") {
             if hidden == ".wh..opq" {
                 contents.opaque.insert(folder.to_owned());
@@ -231,20 +244,25 @@ fn collect<R: Read>(
             }
             continue;
         }
-        let text = [CONSTRAINTS, GLOBAL_REQUIREMENTS, INDEX].into_iter().find(|t| *t == path);
-        if !name.ends_with(".whl") && text.is_none() || entry.header().entry_type().is_dir() {
+        let kind = entry.header().entry_type();
+        let is_file = matches!(kind, EntryType::Regular | EntryType::Continuous);
+        let is_text = path == INDEX || matches!(name, CONSTRAINTS | GLOBAL_REQUIREMENTS);
+        // Deeper ones may be anybody's; only at the root are they said to be ours.
+        let is_ours = is_text && (is_file || folder.is_empty() || path == INDEX);
+        if !name.ends_with(".whl") && !is_ours || kind.is_dir() {
             continue;
         }
-        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
+        if !is_file {
             return Err(refuse("is a link or another special file"));
         }
-        if let Some(text) = text {
-            if entry.size() > MOST_TEXT {
+        if is_ours {
+            let Some(left) = texts_left.checked_sub(entry.size()) else {
                 return Err(refuse("is larger than any such file should be"));
-            }
+            };
+            texts_left = left;
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).map_err(tar_error)?;
-            if contents.files.insert(text, bytes).is_some() {
+            if contents.files.insert(path.to_owned(), bytes).is_some() {
                 return Err(refuse("is there twice"));
             }
             continue;
@@ -257,6 +275,11 @@ fn collect<R: Read>(
         }
     }
     Ok(contents)
+}
+
+/// The folder in a path, which ends in `/` or is empty, and what is in it.
+fn folder_and_name(path: &str) -> (&str, &str) {
+    path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
 }
 
 /// An entry's path without the `./` and `/` that tar puts around it; none for the root itself.
@@ -272,4 +295,40 @@ pub(super) fn plain(written: &str) -> Result<Option<&str>, &'static str> {
         path = rest.trim_start_matches('/');
     }
     Ok(Some(path).filter(|path| !matches!(*path, "" | ".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_at_the_root_or_beside_the_wheels() {
+        const DEEP: &str = "root/packages/upper-constraints.txt";
+        case(&[CONSTRAINTS, DEEP], Some(CONSTRAINTS));
+        case(&[DEEP, "upper-constraints.txt/readme"], Some(DEEP));
+        case(&["etc/upper-constraints.txt"], None);
+        case(&[], None);
+
+        #[track_caller]
+        fn case(texts: &[&str], expected: Option<&str>) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path()).unwrap();
+            let mut tar = tar::Builder::new(Vec::new());
+            for path in texts.iter().copied().chain(["root/packages/six-1-py3-none-any.whl"]) {
+                let mut header = tar::Header::new_ustar();
+                header.set_size(path.len() as u64);
+                tar.append_data(&mut header, path, path.as_bytes()).unwrap();
+            }
+            // A link in somebody's folder is nothing to us.
+            let mut link = tar::Header::new_ustar();
+            link.set_entry_type(EntryType::Symlink);
+            link.set_size(0);
+            tar.append_link(&mut link, "etc/global-requirements.txt", "elsewhere").unwrap();
+            let tar = tar.into_inner().unwrap();
+            let mut contents = read_stream(&tar[..], "x.tar", &store).unwrap();
+            let found =
+                contents.take_text(CONSTRAINTS).map(|bytes| String::from_utf8(bytes).unwrap());
+            assert_eq!(found.as_deref(), expected, "{texts:?}");
+        }
+    }
 }
