@@ -1,6 +1,11 @@
 //! What to do next: one hint for an error where there is something to do.
 
+use std::error::Error;
+
 use super::exit::CliError;
+use crate::http::error::NetworkFault;
+use crate::image::error::ImageError;
+use crate::image::registry::error::RegistryError;
 use crate::pipeline::error::PipelineError;
 use crate::resolve::conflict::Fact;
 use crate::resolve::resolution::ResolveError;
@@ -19,6 +24,21 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
                 "the set has no wheel of {names}: add it with `loci build requirements --pip-packages`"
             )
         });
+    }
+    if let CliError::Pipeline(PipelineError::Image(ImageError::Registry(RegistryError::Denied {
+        host,
+        ..
+    }))) = error
+    {
+        return Some(format!(
+            "log in with `docker login {host}` or `podman login {host}`; a login in another file is \
+             found by `DOCKER_CONFIG`"
+        ));
+    }
+    if is_certificate(error) {
+        let hint = "name the certificate authority with `--cert`, or accept any certificate of this \
+                    host with `--trusted-host`";
+        return Some(hint.into());
     }
     let hint = match error {
         CliError::NoStore => "give a directory with `--store`",
@@ -63,6 +83,18 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// Whether a server's certificate was refused.
+fn is_certificate(error: &CliError) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(NetworkFault::is_certificate) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The projects that no solution was found without, and that the set has no wheel of.

@@ -116,6 +116,12 @@ impl NetworkFault {
     pub fn is_connect(&self) -> bool {
         self.0.is_connect()
     }
+
+    /// Whether the server's certificate was refused.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        is_certificate(&self.0)
+    }
 }
 
 impl From<reqwest::Error> for NetworkFault {
@@ -136,3 +142,43 @@ impl fmt::Display for NetworkFault {
 }
 
 impl Error for NetworkFault {}
+
+/// Whether it is that a certificate was refused.
+fn is_certificate(error: &(dyn Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
+    }
+    // An io::Error hides what it wraps from `source`, and connections wrap one in another.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let inner = match wrapped {
+        Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+        None => error.source(),
+    };
+    inner.is_some_and(is_certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_certificate_is_found_however_deep_it_is_wrapped() {
+        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let other = || rustls::Error::DecryptError;
+        let shut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        case(&unknown(), true);
+        case(&io::Error::other(unknown()), true);
+        case(&io::Error::other(io::Error::other(unknown())), true);
+        case(&HttpError::Local { path: "x".into(), source: io::Error::other(unknown()) }, true);
+        case(&io::Error::other(io::Error::other(other())), false);
+        case(&shut(), false);
+        case(&io::Error::other(shut()), false);
+
+        #[track_caller]
+        fn case(error: &(dyn Error + 'static), expected: bool) {
+            assert_eq!(is_certificate(error), expected, "{error:?}");
+        }
+    }
+}

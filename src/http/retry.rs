@@ -1,13 +1,11 @@
 //! [`Retries`]: whether a request that failed is made again, and when.
 
-use std::error::Error;
-use std::io;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::Url;
 
-use super::error::{HttpError, Shown};
+use super::error::{HttpError, NetworkFault, Shown};
 
 /// Waits no longer than this on our own account.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
@@ -76,23 +74,12 @@ impl Retries {
 
 /// What a request that got no answer means for the next try.
 pub(super) fn network(url: &Url, error: reqwest::Error) -> Failure {
-    let is_hopeless = error.is_builder() || error.is_redirect() || is_tls(&error);
-    let error = HttpError::Network { url: Shown::new(url), source: error.into() };
+    let is_hopeless = error.is_builder() || error.is_redirect();
+    let source = NetworkFault::from(error);
+    // An unknown certificate stays unknown.
+    let is_hopeless = is_hopeless || source.is_certificate();
+    let error = HttpError::Network { url: Shown::new(url), source };
     if is_hopeless { Failure::Final(error) } else { Failure::Again(error, None) }
-}
-
-/// Whether the server's answer was understood and refused: an unknown certificate stays unknown.
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-        return true;
-    }
-    // An io::Error hides what it wraps from `source`, and connections wrap one in another.
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let inner = match wrapped {
-        Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
-        None => error.source(),
-    };
-    inner.is_some_and(is_tls)
 }
 
 /// The wait a server asks for: seconds, or a date (RFC 9110, "Retry-After").
@@ -106,30 +93,4 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         }
     };
     Some(wait.min(LONGEST_RETRY_AFTER))
-}
-
-#[cfg(test)]
-mod tests {
-    use rustls::CertificateError;
-
-    use super::*;
-
-    #[test]
-    fn a_refused_certificate_is_found_however_deep_it_is_wrapped() {
-        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let other = || rustls::Error::DecryptError;
-        let shut = || io::Error::from(io::ErrorKind::UnexpectedEof);
-        case(&unknown(), true);
-        case(&io::Error::other(unknown()), true);
-        case(&io::Error::other(io::Error::other(unknown())), true);
-        case(&HttpError::Local { path: "x".into(), source: io::Error::other(unknown()) }, true);
-        case(&io::Error::other(io::Error::other(other())), false);
-        case(&shut(), false);
-        case(&io::Error::other(shut()), false);
-
-        #[track_caller]
-        fn case(error: &(dyn Error + 'static), expected: bool) {
-            assert_eq!(is_tls(error), expected, "{error:?}");
-        }
-    }
 }
