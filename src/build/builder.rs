@@ -201,7 +201,7 @@ impl Builder {
         surroundings: Surroundings,
         fingerprint: SystemFingerprint,
     ) -> Self {
-        let environments = Environments::new(store.envs_dir(), store.tmp_dir());
+        let environments = Environments::new(store.clone());
         Self { interpreter, store, surroundings, fingerprint, environments }
     }
 

@@ -14,6 +14,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::interpreter::Interpreter;
+use crate::store::Store;
+use crate::store::error::StoreError;
 use crate::store::layout::canonical_json;
 use crate::vocab::digest::Digest;
 use crate::vocab::wheel_filename::WheelFilename;
@@ -60,18 +62,17 @@ impl BuildEnvironment {
 /// The environments of a store.
 #[derive(Debug)]
 pub struct Environments {
-    dir: PathBuf,
-    tmp: PathBuf,
+    store: Store,
     /// One lock for each environment that was asked for, so that tasks that need the same one at the
     /// same time unpack it once. Other processes may do the same work; one of them wins.
     locks: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Environments {
-    /// Keeps environments in `dir` and makes them in `tmp`, on the same file system.
+    /// Keeps environments in the store's folder for them.
     #[must_use]
-    pub fn new(dir: PathBuf, tmp: PathBuf) -> Self {
-        Self { dir, tmp, locks: Mutex::default() }
+    pub fn new(store: Store) -> Self {
+        Self { store, locks: Mutex::default() }
     }
 
     /// The environment of exactly these wheels, unpacked if it is not there yet.
@@ -84,24 +85,26 @@ impl Environments {
         wheels: &[EnvWheel],
     ) -> Result<BuildEnvironment, EnvironmentError> {
         let key = key(interpreter, wheels);
-        let prefix = self.dir.join(key.hex());
+        let prefix = self.store.envs_dir().join(key.hex());
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(locks.entry(key).or_default())
         };
         let _held = lock.lock().await;
+        // Before the look: the store's gc leaves alone what is held.
+        self.store.hold(&key).map_err(|source| EnvironmentError::Store { source })?;
         if prefix.is_dir() {
-            // The store's gc deletes environments by age: this one is in use.
+            // When it is not any more, its age counts from now on.
             if let Ok(directory) = std::fs::File::open(&prefix) {
                 let _ = directory.set_modified(SystemTime::now());
             }
         } else {
             let (tmp, prefix, interpreter, wheels) =
-                (self.tmp.clone(), prefix.clone(), interpreter.clone(), wheels.to_vec());
+                (self.store.tmp_dir(), prefix.clone(), interpreter.clone(), wheels.to_vec());
             tokio::task::spawn_blocking(move || unpack(&tmp, &prefix, &interpreter, &wheels))
                 .await
                 .map_err(|error| EnvironmentError::Io {
-                    path: self.dir.clone(),
+                    path: self.store.envs_dir(),
                     source: io::Error::other(error),
                 })??;
         }
@@ -184,6 +187,13 @@ pub enum EnvironmentError {
         /// Which, and why.
         #[source]
         source: Box<WheelError>,
+    },
+    /// The store cannot hold it against deletion.
+    #[error("cannot make the build environment")]
+    Store {
+        /// Why.
+        #[source]
+        source: StoreError,
     },
     /// It cannot be written.
     #[error("cannot make the build environment in `{}`", path.display())]

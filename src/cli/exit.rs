@@ -13,6 +13,7 @@ use crate::index::error::IndexError;
 use crate::input::error::InputError;
 use crate::pipeline::error::{PipelineError, chain};
 use crate::report::words;
+use crate::resolve::pylock::PylockError;
 use crate::serve::error::ServeError;
 use crate::store::error::StoreError;
 
@@ -34,6 +35,9 @@ pub(super) enum CliError {
     /// A file that people write makes no sense.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A lock makes no sense.
+    #[error(transparent)]
+    Lock(#[from] PylockError),
     /// A source or destination makes no sense.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
@@ -87,7 +91,7 @@ pub(super) enum CliError {
 impl CliError {
     fn code(&self) -> u8 {
         match self {
-            Self::Input(_) | Self::Url { .. } | Self::Value { .. } => WRONG_INPUT,
+            Self::Input(_) | Self::Lock(_) | Self::Url { .. } | Self::Value { .. } => WRONG_INPUT,
             Self::NoStore | Self::NotAStore { .. } => WRONG_INPUT,
             Self::Interpreter(_) => WRONG_INPUT,
             Self::Serve(ServeError::NoAddress { .. }) => WRONG_INPUT,

@@ -40,6 +40,11 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
                     host with `--trusted-host`";
         return Some(hint.into());
     }
+    if let CliError::Store(StoreError::Unclear { name, .. }) = error {
+        return Some(format!(
+            "run its job again, which writes it anew, or take the name away with `loci store untag {name}`"
+        ));
+    }
     let hint = match error {
         CliError::NoStore => "give a directory with `--store`",
         CliError::Damaged { .. } => {
@@ -49,7 +54,7 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         CliError::Interpreter(_) => "name the Python that wheels are for with `--python`",
         CliError::Store(StoreError::Busy { .. })
         | CliError::Pipeline(PipelineError::Store(StoreError::Busy { .. })) => {
-            "wait for it to end, or use another store with `--store`"
+            "wait for it to end: it does the same work"
         }
         CliError::Serve(ServeError::Lacks { .. }) => {
             "run the job that made the set again, and what is missing is obtained again"

@@ -17,6 +17,8 @@ mod build;
 mod lock;
 mod install;
 mod copy;
+mod age;
+mod gc;
 mod store;
 mod serve;
 mod help;

@@ -1,18 +1,24 @@
-//! `loci store`: look at the store, check it, remove what nothing names.
+//! `loci store`: look at the store, check it, take names away; and [`gc`], which removes what nothing
+//! holds.
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::age::Age;
 use super::exit::CliError;
+use super::gc;
 use super::output;
 use super::run_args::GlobalArgs;
 use crate::pipeline::events::{Activity, Ending, Events, Stage};
 use crate::report::words;
 use crate::store::Store;
+use crate::store::error::StoreError;
 use crate::store::names::Tag;
 use crate::store::verify::{DamagedBlob, MissingBlob, VerifyReport};
+use crate::vocab::civil::Civil;
 use crate::vocab::digest::Digest;
 
 #[derive(Debug, Args)]
@@ -27,21 +33,25 @@ enum What {
     Ls,
     /// Read every blob and compare it with its digest; damaged ones are set aside
     Verify,
-    /// Remove the blobs that no set names, and what is left of broken runs
-    Gc {
-        /// Only say what would be removed
-        #[arg(long)]
-        dry_run: bool,
+    /// Take names away; what only they lead to goes with the next `gc`
+    #[command(visible_alias = "rm")]
+    Untag {
+        /// The names
+        #[arg(required = true, value_name = "TAG")]
+        tags: Vec<String>,
     },
+    /// Remove the blobs that no name leads to and no running command uses, and old names if asked
+    Gc(gc::GcArgs),
 }
 
 /// Runs `loci store`.
 pub(super) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<ExitCode, CliError> {
     let store = global.open_named_store()?;
-    match args.what {
+    match &args.what {
         What::Ls => list(global, &store),
         What::Verify => verify(global, &store),
-        What::Gc { dry_run } => collect(global, &store, dry_run),
+        What::Untag { tags } => untag(global, &store, tags),
+        What::Gc(args) => gc::run(global, &store, args),
     }
 }
 
@@ -51,6 +61,14 @@ struct ListedSet {
     wheels: usize,
     bytes: u64,
     digest: Option<Digest>,
+    named: String,
+    #[serde(skip)]
+    age: Age,
+}
+
+/// A moment as JSON has it.
+pub(super) fn moment(time: SystemTime) -> String {
+    Civil::of(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()).to_string()
 }
 
 fn list(global: &GlobalArgs, store: &Store) -> Result<ExitCode, CliError> {
@@ -60,12 +78,19 @@ fn list(global: &GlobalArgs, store: &Store) -> Result<ExitCode, CliError> {
         let Some(tag) = named.tag.as_deref().and_then(|tag| tag.parse::<Tag>().ok()) else {
             continue;
         };
-        let set = store.load_set(&tag)?;
+        let set = match store.load_set(&tag) {
+            // It lost its name since the names were read.
+            Err(StoreError::NoSuchTag { .. }) => continue,
+            set => set?,
+        };
+        let written = store.written(&named);
         sets.push(ListedSet {
             tag: tag.to_string(),
             wheels: set.wheels.len(),
             bytes: set.wheels.iter().map(|wheel| wheel.size).sum(),
             digest: named.digest(),
+            named: moment(written),
+            age: Age::since(written),
         });
     }
     if global.json {
@@ -76,10 +101,11 @@ fn list(global: &GlobalArgs, store: &Store) -> Result<ExitCode, CliError> {
     for set in &sets {
         let digest = set.digest.map(|digest| digest.short()).unwrap_or_default();
         text.push_str(&format!(
-            "{:<24} {:>5} {:>10}  {digest}\n",
+            "{:<24} {:>5} {:>10} {:>11}  {digest}\n",
             set.tag,
             words::count(set.wheels, "wheel"),
-            words::bytes(set.bytes)
+            words::bytes(set.bytes),
+            set.age.ago()
         ));
     }
     output::print(&text)?;
@@ -90,6 +116,18 @@ fn list(global: &GlobalArgs, store: &Store) -> Result<ExitCode, CliError> {
         words::count(sets.len(), "set"),
         words::bytes(bytes),
         store.root().display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn untag(global: &GlobalArgs, store: &Store, tags: &[String]) -> Result<ExitCode, CliError> {
+    store.untag(tags)?;
+    if global.json {
+        output::print_json(&serde_json::json!({ "untagged": tags }))?;
+    }
+    global.say(&format!(
+        "{} taken away; `loci store gc` removes what nothing else leads to\n",
+        words::count(tags.len(), "name")
     ));
     Ok(ExitCode::SUCCESS)
 }
@@ -147,26 +185,4 @@ fn damaged(blob: &DamagedBlob) -> serde_json::Value {
 
 fn missing(blob: &MissingBlob) -> serde_json::Value {
     serde_json::json!({ "digest": blob.digest, "file": blob.file, "tag": blob.tag })
-}
-
-fn collect(global: &GlobalArgs, store: &Store, dry_run: bool) -> Result<ExitCode, CliError> {
-    let report = store.gc(dry_run)?;
-    if global.json {
-        output::print_json(&serde_json::json!({
-            "removed": report.removed,
-            "bytes": report.bytes,
-            "kept": report.kept,
-            "builds": report.builds,
-            "leftovers": report.leftovers,
-            "dry_run": dry_run,
-        }))?;
-    }
-    let verb = if dry_run { "would be removed" } else { "removed" };
-    global.say(&format!(
-        "{} {verb}, {}; {} kept\n",
-        words::count(report.removed, "blob"),
-        words::bytes(report.bytes),
-        report.kept
-    ));
-    Ok(ExitCode::SUCCESS)
 }

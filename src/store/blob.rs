@@ -11,7 +11,8 @@ use tempfile::NamedTempFile;
 use crate::vocab::digest::{Digest, Hasher};
 
 use super::error::StoreError;
-use super::file::keep;
+use super::file::{rename, sync};
+use super::lease::Lease;
 
 /// A blob while its bytes arrive. Dropped before it is committed, it leaves nothing.
 pub struct BlobWriter {
@@ -19,11 +20,13 @@ pub struct BlobWriter {
     hasher: Hasher,
     written: u64,
     blobs: PathBuf,
+    /// Of the store that the blob is for; none of another layout, where nobody deletes.
+    lease: Option<Lease>,
 }
 
 impl BlobWriter {
-    pub(crate) fn new(file: NamedTempFile, blobs: PathBuf) -> Self {
-        Self { file, hasher: Hasher::new(), written: 0, blobs }
+    pub(super) fn new(file: NamedTempFile, blobs: PathBuf, lease: Option<Lease>) -> Self {
+        Self { file, hasher: Hasher::new(), written: 0, blobs, lease }
     }
 
     /// The number of bytes so far.
@@ -59,9 +62,14 @@ impl BlobWriter {
     /// renames. The directory is synced before something *names* the blob (see
     /// [`names`](super::names)): a blob whose name is lost before that is obtained again. Where another
     /// writer was first, its equal bytes are replaced, which no reader notices and which mends a
-    /// blob that was damaged.
+    /// blob that was damaged. It is held before it has its name (see [`lease`](super::lease)).
     fn keep(self, digest: &Digest) -> Result<(), StoreError> {
-        keep(self.file, &self.blobs.join(digest.hex()))
+        let path = self.blobs.join(digest.hex());
+        sync(&self.file, &path)?;
+        let Some(lease) = self.lease else { return rename(self.file, &path) };
+        lease.hold(&[*digest])?;
+        let _inside = lease.enter()?;
+        rename(self.file, &path)
     }
 }
 

@@ -66,6 +66,9 @@ impl Builds {
         if !self.store.contains(&record.digest) {
             return Err(self.store.layout().no_such_blob(&record.digest));
         }
+        self.store.hold(&record.log)?;
+        // `gc` removes records whose wheels are gone, and this one may take the place of such a one.
+        let _inside = self.store.lease.enter()?;
         self.memo.put(key, record)
     }
 }

@@ -86,12 +86,21 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
-    /// Something uses the store, so nothing may be deleted now.
-    #[error("another loci command uses the store `{}`{}", root.display(), holders(pids))]
+    /// What a name leads to cannot be told, so nothing is deleted.
+    #[error("cannot tell what `{name}` leads to")]
+    Unclear {
+        /// The name; the manifest's digest where it has none.
+        name: String,
+        /// Why its manifest cannot be read.
+        #[source]
+        source: Box<StoreError>,
+    },
+    /// Another one deletes from the store.
+    #[error("another `loci store gc` is at work in `{}`{}", root.display(), holders(pids))]
     Busy {
         /// The store.
         root: PathBuf,
-        /// The processes that hold it, as far as the system tells.
+        /// The process that does, as far as the system tells.
         pids: Vec<u32>,
     },
 }

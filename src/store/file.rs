@@ -31,8 +31,13 @@ pub(crate) fn temporary_in(dir: &Path, prefix: &str) -> Result<NamedTempFile, St
 /// Syncs `file` and calls it `path`, in place of what was called so. The name itself is durable once
 /// its directory is synced.
 pub(crate) fn keep(file: NamedTempFile, path: &Path) -> Result<(), StoreError> {
-    file.as_file().sync_data().map_err(io_error("sync", path))?;
+    sync(&file, path)?;
     rename(file, path)
+}
+
+/// Syncs `file`, which is to be called `path`.
+pub(super) fn sync(file: &NamedTempFile, path: &Path) -> Result<(), StoreError> {
+    file.as_file().sync_data().map_err(io_error("sync", path))
 }
 
 /// Writes `bytes` to `path`, whose directory is made if need be, by way of a file in `tmp`. It is not
@@ -46,6 +51,7 @@ pub(crate) fn replace(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), Store
     rename(file, path)
 }
 
-fn rename(file: NamedTempFile, path: &Path) -> Result<(), StoreError> {
+/// Calls `file` `path`, in place of what was called so.
+pub(super) fn rename(file: NamedTempFile, path: &Path) -> Result<(), StoreError> {
     file.persist(path).map(drop).map_err(|error| io_error("write", path)(error.error))
 }

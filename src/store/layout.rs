@@ -1,7 +1,9 @@
 //! [`Layout`]: a directory shaped as the OCI image specification's image layout.
 //!
 //! The store is one, and so is what `oci:DIR` writes. This file makes and opens layouts and reads
-//! and writes blobs; what they are named is in [`names`](super::names).
+//! and writes blobs; what they are named is in [`names`](super::names). Of a store's own layout, every
+//! blob that is looked for, read or written is held against deletion from then on: see
+//! [`lease`](super::lease).
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -15,6 +17,7 @@ use crate::vocab::digest::Digest;
 use super::blob::BlobWriter;
 use super::error::{StoreError, io_error};
 use super::file::{TMP_PREFIX, temporary_in};
+use super::lease::Lease;
 
 /// The file `oci-layout` of a layout (OCI image specification, "Image Layout").
 pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -24,6 +27,8 @@ pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 pub struct Layout {
     root: PathBuf,
     tmp: PathBuf,
+    /// None for a layout that is no store's: nobody deletes from it.
+    lease: Option<Lease>,
 }
 
 impl Layout {
@@ -84,13 +89,29 @@ impl Layout {
             Some(_) => return Err(refuse("is an OCI image layout of an unknown version")),
             None => return Err(refuse("has a file `oci-layout` that says no version")),
         }
-        Ok(Self { root: root.to_owned(), tmp: root.to_owned() })
+        Ok(Self { root: root.to_owned(), tmp: root.to_owned(), lease: None })
     }
 
-    /// The same layout with its temporary files in `tmp`, on the same file system.
+    /// The same layout as that of a store: its temporary files, and whatever is counted on, are `lease`'s.
     #[must_use]
-    pub(super) fn with_tmp(self, tmp: PathBuf) -> Self {
-        Self { tmp, ..self }
+    pub(super) fn with_lease(self, lease: Lease) -> Self {
+        Self { tmp: lease.tmp_dir().to_owned(), lease: Some(lease), ..self }
+    }
+
+    /// The same layout for who deletes, or only looks: nothing that it tells may be counted on.
+    #[must_use]
+    pub(super) fn unheld(&self) -> Self {
+        Self { lease: None, ..self.clone() }
+    }
+
+    /// The lease that holds what is counted on; none for a layout that is no store's.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
+    /// Holds what `digests` name from now on.
+    pub(super) fn hold(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        self.lease.as_ref().map_or(Ok(()), |lease| lease.hold(digests))
     }
 
     /// The directory.
@@ -111,9 +132,14 @@ impl Layout {
         self.blobs_dir().join(digest.hex())
     }
 
-    /// The blob's size in bytes; none when it is not there.
+    /// The blob's size in bytes; none when it is not there. In a store, what cannot be held cannot be
+    /// counted on, and is as good as not there.
     #[must_use]
     pub fn size(&self, digest: &Digest) -> Option<u64> {
+        if let Err(error) = self.hold(&[*digest]) {
+            tracing::debug!(%error, %digest, "a blob cannot be held, so it counts as absent");
+            return None;
+        }
         let metadata = fs::metadata(self.path(digest)).ok()?;
         metadata.is_file().then_some(metadata.len())
     }
@@ -123,6 +149,7 @@ impl Layout {
     /// # Errors
     /// [`StoreError::NoSuchBlob`], [`StoreError::Damaged`], [`StoreError::Io`].
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        self.hold(&[*digest])?;
         let path = self.path(digest);
         let bytes = match fs::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -142,7 +169,7 @@ impl Layout {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn writer(&self) -> Result<BlobWriter, StoreError> {
-        Ok(BlobWriter::new(self.temporary()?, self.blobs_dir()))
+        Ok(BlobWriter::new(self.temporary()?, self.blobs_dir(), self.lease.clone()))
     }
 
     /// Stores `bytes`.

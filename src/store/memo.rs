@@ -11,20 +11,22 @@ use serde::de::DeserializeOwned;
 
 use crate::vocab::digest::Digest;
 
-use super::error::{StoreError, io_error};
+use super::error::StoreError;
 use super::file::replace;
 use super::layout::canonical_json;
+use super::lease::Lease;
 
 /// Values of one kind, remembered by digest.
 #[derive(Debug, Clone)]
 pub struct Memo {
     dir: PathBuf,
-    tmp: PathBuf,
+    /// Whose temporary files it makes.
+    lease: Lease,
 }
 
 impl Memo {
-    pub(crate) fn new(dir: PathBuf, tmp: PathBuf) -> Self {
-        Self { dir, tmp }
+    pub(super) fn new(dir: PathBuf, lease: Lease) -> Self {
+        Self { dir, lease }
     }
 
     /// The value remembered under `key`; none when there is none that can be read.
@@ -38,27 +40,19 @@ impl Memo {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn put(&self, key: &Digest, value: &impl Serialize) -> Result<(), StoreError> {
-        replace(&self.tmp, &self.path(key), &canonical_json(value))
-    }
-
-    /// Forgets what is remembered under `key`.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub(crate) fn remove(&self, key: &Digest) -> Result<(), StoreError> {
-        let path = self.path(key);
-        fs::remove_file(&path).map_err(io_error("remove", &path))
+        replace(self.lease.tmp_dir(), &self.path(key), &canonical_json(value))
     }
 
     /// The keys under which something is remembered, in no order.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = Digest> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = Digest> {
         fs::read_dir(&self.dir).into_iter().flatten().filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
             Digest::from_hex(name.strip_suffix(".json")?).ok()
         })
     }
 
-    fn path(&self, key: &Digest) -> PathBuf {
+    /// Where the value of `key` is, or would be.
+    pub(super) fn path(&self, key: &Digest) -> PathBuf {
         self.dir.join(format!("{}.json", key.hex()))
     }
 }

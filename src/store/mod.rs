@@ -4,25 +4,28 @@
 //! ROOT
 //!   oci-layout  index.json  blobs/sha256/<hex>    an OCI image layout
 //!   loci/builds/<key>.json                        build key -> wheel digest, log digest, ...
-//!   loci/http/  loci/envs/  loci/tmp/             caches
+//!   loci/http/  loci/envs/  ...                   caches
 //!   loci/damaged/                                 blobs `verify` set aside
-//!   loci/lock                                     the lease
+//!   loci/leases/<run>                             what each running command counts on
+//!   loci/tmp/<run>/                               its temporary files
+//!   loci/lock  loci/gc                            who may delete: see `lease`
 //! ```
 //!
 //! # Atomicity
 //!
-//! A blob is written to `loci/tmp` while it is hashed, synced, then renamed to the name its bytes
+//! A blob is written to a directory of its command in `loci/tmp` while it is hashed, synced, then renamed to the name its bytes
 //! give it, so a blob that exists is whole, whatever killed its writer. Two writers of one blob both
 //! succeed. A name (tag) is written only when all that it names is there and durable. Everything
-//! below `loci/` is a cache: it may be deleted at any time by anyone, and costs only time. A cached
-//! record that cannot be read, or whose blob is gone, counts as absent.
+//! below `loci/` is a cache: it may be deleted by anyone while no command runs, and costs only time. A
+//! cached record that cannot be read, or whose blob is gone, counts as absent.
 //!
 //! # Locking
 //!
-//! Many processes may use one store. Each holds a [`Lease`], a shared lock on `loci/lock`, for as
-//! long as it counts on blobs it has seen. Only [`Store::gc`] deletes, and only while it holds that
-//! lock exclusively. Names are changed under a lock of their own (see [`layout`]). All locks are
-//! `flock`, which the kernel drops when their holder dies.
+//! Many processes may use one store, and `gc` runs beside them. Each opened store has a [`Lease`], which
+//! holds every blob that was looked for, read or written through it, or through a clone of it, until the
+//! last of them is dropped; nobody has to think of it. Only [`Store::gc`] deletes, and never what a
+//! live lease holds: [`lease`] says why there is no moment in between. Names are changed under a lock of
+//! their own (see [`names`]). All locks are `flock`, which the kernel drops when their holder dies.
 //!
 //! Nothing here reads the environment or the network, and nothing here knows what an image is.
 
@@ -30,10 +33,14 @@ pub mod layout;
 pub mod blob;
 pub mod names;
 pub(crate) mod file;
+mod gate;
 pub mod lease;
+mod leases;
 pub mod memo;
 pub mod builds;
 pub mod set;
+mod reach;
+pub mod rules;
 pub mod gc;
 pub mod verify;
 pub mod error;
@@ -41,6 +48,7 @@ pub mod error;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::vocab::digest::Digest;
 
@@ -49,14 +57,16 @@ use builds::Builds;
 use error::{StoreError, io_error};
 use layout::Layout;
 use lease::Lease;
+use leases::Leases;
 use memo::Memo;
 use names::Named;
 
-/// A store on disk. Cheap to clone; clones share nothing but the path, so any thread may use one.
+/// A store on disk. Cheap to clone; clones share one lease, and any thread may use one.
 #[derive(Debug, Clone)]
 pub struct Store {
     layout: Layout,
     caches: PathBuf,
+    lease: Lease,
 }
 
 impl Store {
@@ -69,11 +79,12 @@ impl Store {
         // Of the layout's root and not of ours, which may be relative: environments name their own
         // place, and builds have another working directory.
         let caches = layout.root().join("loci");
-        let layout = layout.with_tmp(caches.join("tmp"));
-        for folder in ["builds", "http", "envs", "tmp"] {
+        for folder in ["builds", "http", "envs", "tmp", "leases"] {
             let path = caches.join(folder);
             std::fs::create_dir_all(&path).map_err(io_error("create", &path))?;
         }
+        let lease = Lease::begin(&leases(&caches), gate_path(&caches))?;
+        let layout = layout.with_lease(lease.clone());
         let tag = root.join("CACHEDIR.TAG");
         if !tag.exists() {
             // <https://bford.info/cachedir/>: backups leave the directory out.
@@ -81,7 +92,7 @@ impl Store {
                         # This directory is a loci store: what it holds can be obtained again.\n";
             std::fs::write(&tag, text).map_err(io_error("write", &tag))?;
         }
-        Ok(Self { layout, caches })
+        Ok(Self { layout, caches, lease })
     }
 
     /// Whether there is a store at `root`: an image layout with loci's own directory in it.
@@ -119,13 +130,25 @@ impl Store {
         &self.layout
     }
 
-    /// Holds the store's blobs against deletion until the lease is dropped. Waits while
-    /// [`Store::gc`] runs elsewhere.
+    /// Begins a command's work: clears away what killed commands left, and gives what holds all that is
+    /// counted on, which so outlives the store and its clones.
+    ///
+    /// # Errors
+    /// None now; that something cannot be cleared away is for [`Store::gc`] to say.
+    pub fn lease(&self) -> Result<Lease, StoreError> {
+        if let Err(error) = self.leases().sweep() {
+            tracing::debug!(%error, "leftovers of a killed command stay");
+        }
+        Ok(self.lease.clone())
+    }
+
+    /// Holds what has this digest from now on: a blob, or a build environment of that key. Looking for a
+    /// blob, reading and writing it hold it without being asked.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn lease(&self) -> Result<Lease, StoreError> {
-        Lease::shared(&self.caches.join("lock"))
+    pub fn hold(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.lease.hold(&[*digest])
     }
 
     /// Whether the blob is there.
@@ -178,7 +201,22 @@ impl Store {
         self.layout.put_file(path)
     }
 
-    /// What the store names, sorted by tag.
+    /// Takes names away; what only they led to goes with the next [`Store::gc`].
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchTag`] for the first there is not, with none taken away;
+    /// [`StoreError::Json`] when `index.json` is not an image index, [`StoreError::Io`].
+    pub fn untag(&self, tags: &[String]) -> Result<(), StoreError> {
+        self.layout.unname(tags)
+    }
+
+    /// When a name was written. A name that an older loci wrote counts as old as its manifest.
+    #[must_use]
+    pub fn written(&self, named: &Named) -> SystemTime {
+        self.layout.written(named)
+    }
+
+    /// What the store names, sorted by tag. Nothing of it is held yet: see [`Layout::named`].
     ///
     /// # Errors
     /// [`StoreError::Json`] when `index.json` is not an image index, [`StoreError::Io`].
@@ -200,8 +238,11 @@ impl Store {
                 let name = entry.file_name();
                 let named = |digest: &Digest| name.to_str() == Some(&digest.hex());
                 let digest = name.to_str().and_then(|name| Digest::from_hex(name).ok());
-                if let Some(digest) = digest.filter(named) {
-                    blobs.push((digest, entry.metadata()?.len()));
+                let Some(digest) = digest.filter(named) else { continue };
+                match entry.metadata() {
+                    // `gc` was there between the two looks.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    metadata => blobs.push((digest, metadata?.len())),
                 }
             }
             Ok(blobs)
@@ -218,7 +259,7 @@ impl Store {
     /// Small remembered values of one `kind`, by digest (see [`Memo`]). `kind` is a folder name.
     #[must_use]
     pub fn memo(&self, kind: &'static str) -> Memo {
-        Memo::new(self.caches.join(kind), self.tmp_dir())
+        Memo::new(self.caches.join(kind), self.lease.clone())
     }
 
     /// Where `index` keeps pages.
@@ -233,15 +274,31 @@ impl Store {
         self.caches.join("envs")
     }
 
-    /// Temporary files, on the same file system as the blobs.
+    /// The directory for this command's temporary files, on the same file system as the blobs.
     #[must_use]
     pub fn tmp_dir(&self) -> PathBuf {
-        self.caches.join("tmp")
+        self.lease.tmp_dir().to_owned()
+    }
+
+    fn leases(&self) -> Leases {
+        leases(&self.caches)
+    }
+
+    fn gate_path(&self) -> PathBuf {
+        gate_path(&self.caches)
     }
 
     fn damaged_dir(&self) -> PathBuf {
         self.caches.join("damaged")
     }
+}
+
+fn leases(caches: &Path) -> Leases {
+    Leases { dir: caches.join("leases"), tmp: caches.join("tmp") }
+}
+
+fn gate_path(caches: &Path) -> PathBuf {
+    caches.join("lock")
 }
 
 #[cfg(test)]

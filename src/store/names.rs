@@ -1,7 +1,8 @@
 //! [`Tag`] and [`Named`]: what a layout calls the manifests in it (`index.json`).
 //!
 //! A name is the annotation `org.opencontainers.image.ref.name` on a descriptor, as the image layout
-//! specification has it. Descriptors of others, named or not, are kept as they are.
+//! specification has it. Descriptors of others, named or not, are kept as they are. A store also notes
+//! when a name was written, for `gc` to go by.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor};
 use serde_json::{Value, json};
@@ -18,6 +20,11 @@ use crate::vocab::digest::Digest;
 use super::error::{StoreError, io_error};
 use super::file::keep;
 use super::layout::{Layout, canonical_json};
+use super::reach::Reach;
+
+/// The annotation of a descriptor in a store's `index.json` that says when it was named, in nanoseconds
+/// since 1970. What it points to does not know of it.
+const WRITTEN: &str = "org.openstack.loci.named";
 
 /// A name for a manifest in a layout.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +79,8 @@ pub struct Named {
     pub tag: Option<String>,
     /// What it points to.
     pub descriptor: Descriptor,
+    /// When it was written, as a store notes it; not in the descriptor, which may be copied elsewhere.
+    stamp: Option<String>,
 }
 
 impl Named {
@@ -79,6 +88,13 @@ impl Named {
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.descriptor.digest().to_string().parse().ok()
+    }
+
+    /// When the name was written, where that is noted.
+    #[must_use]
+    pub fn written(&self) -> Option<SystemTime> {
+        let nanoseconds = self.stamp.as_ref()?.parse().ok()?;
+        UNIX_EPOCH.checked_add(Duration::from_nanos(nanoseconds))
     }
 }
 
@@ -91,33 +107,124 @@ impl Layout {
         let mut names: Vec<Named> = manifests(&self.index()?)
             .iter()
             .map(|value| {
-                let descriptor: Descriptor = serde_json::from_value(value.clone())
+                let mut descriptor: Descriptor = serde_json::from_value(value.clone())
                     .map_err(|source| self.json_error(source))?;
-                Ok(Named { tag: ref_name(value).map(str::to_owned), descriptor })
+                let mut annotations = descriptor.annotations().clone();
+                let stamp =
+                    annotations.as_mut().and_then(|annotations| annotations.remove(WRITTEN));
+                descriptor.set_annotations(annotations);
+                Ok(Named { tag: ref_name(value).map(str::to_owned), descriptor, stamp })
             })
             .collect::<Result<_, StoreError>>()?;
         names.sort_by(|a, b| a.tag.cmp(&b.tag));
         Ok(names)
     }
 
-    /// The manifest called `tag`.
+    /// The manifest called `tag`. In a store, it and all that it leads to is held from then on.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchTag`], and those of [`Layout::names`].
+    /// [`StoreError::NoSuchTag`], and those of [`Layout::names`]; in a store also those of reading the
+    /// manifest.
     pub fn named(&self, tag: &Tag) -> Result<Named, StoreError> {
+        let mut named = self.look_up(tag)?;
+        while self.lease().is_some() {
+            let held = self.hold_tree(&named.descriptor);
+            // Until it was held it may have lost its name, and then been deleted.
+            let now = self.look_up(tag)?;
+            if now.descriptor.digest() == named.descriptor.digest() {
+                held?;
+                break;
+            }
+            named = now;
+        }
+        Ok(named)
+    }
+
+    fn look_up(&self, tag: &Tag) -> Result<Named, StoreError> {
         let names = self.names()?;
         let known = names.iter().filter_map(|named| named.tag.clone()).collect();
-        names.into_iter().find(|named| named.tag.as_deref() == Some(tag.as_str())).ok_or_else(
-            || StoreError::NoSuchTag { tag: tag.to_string(), root: self.root().to_owned(), known },
-        )
+        names
+            .into_iter()
+            .find(|named| named.tag.as_deref() == Some(tag.as_str()))
+            .ok_or_else(|| self.no_such_tag(tag.as_str(), known))
+    }
+
+    fn hold_tree(&self, descriptor: &Descriptor) -> Result<(), StoreError> {
+        let mut reach = Reach::default();
+        reach.follow(&self.unheld(), descriptor)?;
+        self.hold(&reach.digests().copied().collect::<Vec<_>>())
     }
 
     /// Calls the manifest `descriptor` points to `tag`, and nothing else so any more. Whatever the
-    /// manifest names must be in the layout already; it is made durable before the name is.
+    /// manifest names must be in the layout already; it is made durable before the name is. A store
+    /// notes when that was.
     ///
     /// # Errors
-    /// [`StoreError::Json`] when `index.json` is not an image index, [`StoreError::Io`].
+    /// [`StoreError::Json`] when `index.json` is not an image index, [`StoreError::Io`]; in a store,
+    /// [`StoreError::NoSuchBlob`] when the manifest is not there.
     pub fn name(&self, tag: &Tag, descriptor: &Descriptor) -> Result<(), StoreError> {
+        let mut value =
+            serde_json::to_value(descriptor).map_err(|source| self.json_error(source))?;
+        value["annotations"][ANNOTATION_REF_NAME] = json!(tag.as_str());
+        if self.lease().is_some() {
+            if let Ok(digest) = descriptor.digest().to_string().parse()
+                && !self.contains(&digest)
+            {
+                return Err(self.no_such_blob(&digest));
+            }
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            value["annotations"][WRITTEN] = json!(now.as_nanos().to_string());
+        }
+        self.rewrite(|list| {
+            list.retain(|other| ref_name(other) != Some(tag.as_str()));
+            list.push(value);
+            Ok(())
+        })
+    }
+
+    /// Takes the names `tags` away, all of them or none. What stands there without a name is called by
+    /// its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchTag`] for the first that there is not; those of [`Layout::names`].
+    pub fn unname(&self, tags: &[String]) -> Result<(), StoreError> {
+        self.rewrite(|list| {
+            let known: Vec<_> = list.iter().filter_map(ref_name).map(str::to_owned).collect();
+            for tag in tags {
+                let before = list.len();
+                list.retain(|value| ref_name(value).or(value["digest"].as_str()) != Some(tag));
+                if list.len() == before {
+                    return Err(self.no_such_tag(tag, known.clone()));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes names away that still are as they were found, and says which.
+    pub(super) fn unname_found(&self, found: Vec<Named>) -> Result<Vec<Named>, StoreError> {
+        if found.is_empty() {
+            return Ok(found);
+        }
+        let same = |value: &Value, named: &Named| {
+            ref_name(value) == named.tag.as_deref()
+                && value["digest"].as_str() == Some(named.descriptor.digest().as_ref())
+                && annotation(value, WRITTEN) == named.stamp.as_deref()
+        };
+        self.rewrite(|list| {
+            let found = found.into_iter();
+            let gone: Vec<Named> =
+                found.filter(|named| list.iter().any(|value| same(value, named))).collect();
+            list.retain(|value| !gone.iter().any(|named| same(value, named)));
+            Ok(gone)
+        })
+    }
+
+    /// Changes the list of manifests, alone, and makes the change durable.
+    fn rewrite<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<Value>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let marker = self.root().join("oci-layout");
         let lock = std::fs::File::options()
             .read(true)
@@ -126,12 +233,8 @@ impl Layout {
             .map_err(io_error("open", &marker))?;
         lock.lock().map_err(io_error("lock", &marker))?;
         let mut index = self.index()?;
-        let mut value =
-            serde_json::to_value(descriptor).map_err(|source| self.json_error(source))?;
-        value["annotations"][ANNOTATION_REF_NAME] = json!(tag.as_str());
         let list = index["manifests"].as_array_mut().expect("`index` gives none without a list");
-        list.retain(|other| ref_name(other) != Some(tag.as_str()));
-        list.push(value);
+        let changed = change(list)?;
         list.sort_by_cached_key(|value| {
             (ref_name(value).map(str::to_owned), value["digest"].as_str().map(str::to_owned))
         });
@@ -140,7 +243,17 @@ impl Layout {
         let mut file = self.temporary()?;
         file.write_all(&canonical_json(&index)).map_err(io_error("write", &path))?;
         keep(file, &path)?;
-        sync_dir(self.root())
+        sync_dir(self.root())?;
+        Ok(changed)
+    }
+
+    /// When the name was written; for one of an older loci, when its manifest was, as far as that is
+    /// known.
+    pub(super) fn written(&self, named: &Named) -> SystemTime {
+        named.written().unwrap_or_else(|| {
+            let blob = named.digest().and_then(|digest| fs::metadata(self.path(&digest)).ok());
+            blob.and_then(|blob| blob.modified().ok()).unwrap_or(UNIX_EPOCH)
+        })
     }
 
     /// `index.json`, with a list of manifests for sure.
@@ -157,6 +270,10 @@ impl Layout {
         Ok(json!(index))
     }
 
+    fn no_such_tag(&self, tag: &str, known: Vec<String>) -> StoreError {
+        StoreError::NoSuchTag { tag: tag.to_owned(), root: self.root().to_owned(), known }
+    }
+
     fn json_error(&self, source: serde_json::Error) -> StoreError {
         StoreError::Json { what: self.index_path().display().to_string(), source }
     }
@@ -167,7 +284,11 @@ fn manifests(index: &Value) -> &[Value] {
 }
 
 fn ref_name(descriptor: &Value) -> Option<&str> {
-    descriptor.get("annotations")?.get(ANNOTATION_REF_NAME)?.as_str()
+    annotation(descriptor, ANNOTATION_REF_NAME)
+}
+
+fn annotation<'a>(descriptor: &'a Value, key: &str) -> Option<&'a str> {
+    descriptor.get("annotations")?.get(key)?.as_str()
 }
 
 /// Makes the names in a directory durable.
@@ -179,6 +300,7 @@ fn sync_dir(path: &Path) -> Result<(), StoreError> {
 mod tests {
     use oci_spec::image::{MediaType, Sha256Digest};
 
+    use super::super::Store;
     use super::*;
 
     fn descriptor(bytes: &[u8]) -> Descriptor {
@@ -202,6 +324,27 @@ mod tests {
         assert_eq!(tags, [None, Some("a".into()), Some("latest".into())]);
         let text = fs::read_to_string(layout.index_path()).unwrap();
         assert!(text.contains(r#""later":2"#) && text.contains(r#""x":1"#), "{text}");
+    }
+
+    #[test]
+    fn only_a_store_notes_when() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let layout = Layout::create(&dir.path().join("layout")).unwrap();
+        let tag = Tag::default();
+        store.put(b"one").unwrap();
+        let before = SystemTime::now();
+        let mut written = Vec::new();
+        for _ in 0..2 {
+            store.layout().name(&tag, &descriptor(b"one")).unwrap();
+            let named = store.tags().unwrap().remove(0);
+            written.push(named.written().unwrap());
+            layout.name(&tag, &named.descriptor).unwrap();
+        }
+        assert!(before <= written[0] && written[0] <= written[1], "{written:?}");
+        assert_eq!(layout.names().unwrap()[0].written(), None);
+        let absent = store.layout().name(&tag, &descriptor(b"two"));
+        assert!(matches!(absent, Err(StoreError::NoSuchBlob { .. })));
     }
 
     #[test]

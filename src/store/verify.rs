@@ -1,9 +1,10 @@
 //! [`Store::verify`]: re-reads every blob and sets aside what is damaged.
 //!
 //! A damaged blob is moved to `loci/damaged/`, so that it counts as absent and the next command that
-//! needs it obtains it again.
+//! needs it obtains it again. Other commands go on meanwhile: what `gc` takes away is left out, and
+//! what another command has mended is left alone.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 
 use oci_spec::image::{ANNOTATION_TITLE, ImageManifest};
@@ -13,6 +14,8 @@ use crate::vocab::digest::Digest;
 
 use super::Store;
 use super::error::{StoreError, io_error};
+use super::gate::Gate;
+use super::lease::is_at;
 
 /// What [`Store::verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,64 +65,74 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] when a blob cannot be read at all; [`StoreError::Json`] when `index.json` can't.
     pub fn verify(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<VerifyReport, StoreError> {
-        let _lease = self.lease()?;
         let mut blobs = self.blobs()?;
         // The largest first, so that no thread is left with one at the end.
         blobs.sort_by_key(|(digest, size)| (std::cmp::Reverse(*size), *digest));
-        let found = blobs
+        let checks = blobs
             .par_iter()
             .map(|(digest, size)| {
-                let result = self.check(digest);
+                let check = self.check(digest);
                 progress(*size);
-                result
+                check
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let mut damaged: Vec<_> = found.into_iter().flatten().collect();
-        damaged.sort();
-        Ok(VerifyReport {
-            checked: blobs.len(),
-            bytes: blobs.iter().map(|(_, size)| size).sum(),
-            damaged,
-            missing: self.missing()?,
-        })
+        let mut report = VerifyReport { missing: self.missing()?, ..VerifyReport::default() };
+        for (check, (digest, size)) in checks.into_iter().zip(blobs) {
+            report.checked += usize::from(check != Check::Gone);
+            report.bytes += if check == Check::Gone { 0 } else { size };
+            if let Check::Damaged(found) = check {
+                report.damaged.push(DamagedBlob { digest, found });
+            }
+        }
+        report.damaged.sort();
+        Ok(report)
     }
 
-    /// Reads one blob; says what it was when it had to be set aside.
-    fn check(&self, digest: &Digest) -> Result<Option<DamagedBlob>, StoreError> {
+    /// Reads one blob, and sets it aside when it is damaged.
+    fn check(&self, digest: &Digest) -> Result<Check, StoreError> {
         let path = self.path(digest);
-        let found = match fs::File::open(&path).and_then(Digest::of_reader) {
-            // Another `verify` has set it aside since the blobs were listed.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            result => result.map_err(io_error("read", &path))?.0,
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Check::Gone),
+            result => result.map_err(io_error("read", &path))?,
         };
-        if found == *digest {
-            return Ok(None);
-        }
+        let (found, _) = Digest::of_reader(&file).map_err(io_error("read", &path))?;
+        if found == *digest { Ok(Check::Whole) } else { self.set_aside(digest, &file, found) }
+    }
+
+    /// Sets a blob aside that is still the `file` in which `found` was read.
+    fn set_aside(&self, digest: &Digest, file: &File, found: Digest) -> Result<Check, StoreError> {
+        let path = self.path(digest);
         let aside = self.damaged_dir();
         fs::create_dir_all(&aside).map_err(io_error("create", &aside))?;
-        match fs::rename(&path, aside.join(digest.hex())) {
-            // Another command was first, in verifying or in mending it.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            result => result.map_err(io_error("set aside", &path))?,
+        let _closed = Gate::close(&self.gate_path())?;
+        // It may have been mended since it was opened, or set aside, or deleted; while the gate is closed
+        // it is not.
+        if !is_at(file, &path) {
+            return Ok(Check::Gone);
         }
-        Ok(Some(DamagedBlob { digest: *digest, found }))
+        fs::rename(&path, aside.join(digest.hex())).map_err(io_error("set aside", &path))?;
+        Ok(Check::Damaged(found))
     }
 
     fn missing(&self) -> Result<Vec<MissingBlob>, StoreError> {
+        // Nothing is deleted meanwhile, so whatever has a name now has all that it leads to.
+        let _inside = self.lease.enter()?;
+        let layout = self.layout.unheld();
         let mut missing = Vec::new();
-        for named in self.tags()? {
+        for named in layout.names()? {
             let (Some(digest), Some(tag)) = (named.digest(), named.tag) else { continue };
-            if !self.contains(&digest) {
+            if !layout.contains(&digest) {
                 missing.push(MissingBlob { tag, digest, file: None });
                 continue;
             }
             // What is no manifest leads to nothing that was obtained.
-            let Ok(manifest) = serde_json::from_slice::<ImageManifest>(&self.read(&digest)?) else {
+            let Ok(manifest) = serde_json::from_slice::<ImageManifest>(&layout.read(&digest)?)
+            else {
                 continue;
             };
             for blob in manifest.layers().iter().chain([manifest.config()]) {
                 let Ok(digest) = blob.digest().to_string().parse() else { continue };
-                if !self.contains(&digest) {
+                if !layout.contains(&digest) {
                     let title = blob.annotations().as_ref().and_then(|a| a.get(ANNOTATION_TITLE));
                     missing.push(MissingBlob { tag: tag.clone(), digest, file: title.cloned() });
                 }
@@ -130,10 +143,21 @@ impl Store {
     }
 }
 
+/// What reading a blob has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Whole,
+    /// The digest of the bytes it had; it was set aside.
+    Damaged(Digest),
+    /// It is not there any more, or is another file now.
+    Gone,
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use super::super::gate::testing::wait_at_the_gate;
     use super::super::names::Tag;
     use super::super::set::{Origin, SetWheel, WheelSet};
     use super::*;
@@ -173,5 +197,23 @@ mod tests {
             let files: Vec<_> = report.missing.iter().flat_map(|blob| &blob.file).collect();
             assert_eq!(files, ["global-requirements.txt", "upper-constraints.txt"]);
         }
+    }
+
+    #[test]
+    fn what_is_mended_meanwhile_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = Digest::of(b"whole");
+        fs::write(store.path(&digest), b"hurt").unwrap();
+        let file = fs::File::open(store.path(&digest)).unwrap();
+        let inside = store.lease.enter().unwrap();
+        std::thread::scope(|scope| {
+            let work = scope.spawn(|| store.set_aside(&digest, &file, Digest::of(b"hurt")));
+            wait_at_the_gate(&store.gate_path(), &work);
+            store.put(b"whole").unwrap();
+            drop(inside);
+            assert_eq!(work.join().unwrap().unwrap(), Check::Gone);
+        });
+        assert_eq!(store.read(&digest).unwrap(), b"whole");
     }
 }

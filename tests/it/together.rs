@@ -45,30 +45,105 @@ fn two_runs_share_a_store() {
 }
 
 #[test]
-fn nothing_is_collected_under_a_run() {
+fn what_a_run_has_obtained_is_not_collected_under_it() {
     let world = world();
-    world.index.hold_after(9);
+    let whole = world.index.requests().len();
+    world.loci(&format!("{JOB} -o dir:expected --store other")).good();
+    let requests = world.index.requests().len() - whole;
+    for at in [3, requests / 3, requests / 2, requests * 3 / 4, requests - 1] {
+        let _ = std::fs::remove_dir_all(world.path("store"));
+        world.index.hold_after(at);
+        let mut job = world.command(JOB);
+        // The request that is held is lost, and made again.
+        job.env("PIP_RETRIES", "3").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = job.spawn().unwrap();
+        world.index.wait_until_held(|| child.try_wait().unwrap().is_some());
+        let before = world.names("store/blobs");
+        let run = world.loci("store gc --json").good();
+        assert_eq!(run.json()["removed"], 0, "{at}: {}", run.err);
+        // What was under way may have been stored since.
+        let after = world.names("store/blobs");
+        assert!(before.iter().all(|blob| after.contains(blob)), "{at}: {before:?}, {after:?}");
+        world.loci("store verify").good();
+        world.index.let_go();
+        world.told(child.wait_with_output().unwrap()).good();
+        world.loci("store gc").good();
+        let run = world.loci(&format!("{JOB} -o dir:wheels")).good();
+        assert_eq!(run.figures(), [0, 0, 18], "{at}");
+        assert_eq!(world.files("wheels"), world.files("expected"), "{at}");
+    }
+}
+
+#[test]
+fn a_run_that_ends_leaves_nothing_to_tidy_up() {
+    let world = world();
+    world.index.hold_after(30);
     let mut child = world.command(JOB).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let id = child.id().to_string();
     world.index.wait_until_held(|| child.try_wait().unwrap().is_some());
-    let run = world.loci("store gc").ends(1);
-    // Who it is, the system does not tell at every moment.
-    let said = run.err.replace(&format!(" (process {id})"), "");
-    insta::assert_snapshot!(said, @r#"
-    error: another loci command uses the store `HERE/store`
-      hint: wait for it to end, or use another store with `--store`
-    "#);
-    // Looking at it and another job are no trouble.
-    world.loci("store ls").good();
     rustix::process::kill_process(
         rustix::process::Pid::from_child(&child),
         rustix::process::Signal::TERM,
     )
     .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    // Nothing waits for gc to be tidied up.
-    assert_eq!(world.names("store/loci/tmp"), [""; 0]);
     world.index.let_go();
-    world.loci("store gc").good();
+    assert_ne!(world.names("store/blobs"), [""; 0]);
+    for folder in ["store/loci/tmp", "store/loci/leases"] {
+        assert_eq!(world.names(folder), [""; 0], "{folder}");
+    }
+    // What it had fetched is nobody's now.
+    assert!(world.loci("store gc --json").good().json()["removed"].as_u64() > Some(0));
+    assert_eq!(world.names("store/blobs"), [""; 0]);
     world.loci(JOB).good();
+}
+
+#[test]
+fn one_collects_at_a_time() {
+    let world = world();
+    world.loci(JOB).good();
+    // The lock of a collection, held by this process for as long as the file is open.
+    let lock = std::fs::File::create(world.path("store/loci/gc")).unwrap();
+    lock.lock().unwrap();
+    let run = world.loci("store gc").ends(1);
+    // Who it is, the system does not tell at every moment.
+    let said = run.err.replace(&format!(" (process {})", std::process::id()), "");
+    insta::assert_snapshot!(said, @r#"
+    error: another `loci store gc` is at work in `HERE/store`
+      hint: wait for it to end: it does the same work
+    "#);
+    // Everything else is no trouble.
+    world.loci("store ls").good();
+    world.loci(JOB).good();
+    drop(lock);
+    world.loci("store gc").good();
+}
+
+#[test]
+fn jobs_run_beside_collections() {
+    let world = world();
+    world.loci(&format!("{JOB} -o dir:expected --store other")).good();
+    for round in 0..3 {
+        let _ = std::fs::remove_dir_all(world.path("store"));
+        // There is a store for the first collection.
+        loci::store::Store::open(&world.path("store")).unwrap();
+        let jobs = ["one", "two"].map(|name| {
+            let job = format!("{JOB} -o dir:{name}{round} --tag {name}");
+            world.command(&job).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        });
+        let mut jobs = Vec::from(jobs);
+        while jobs.iter_mut().any(|job| job.try_wait().unwrap().is_none()) {
+            world.loci("store gc --keep-last 1 --quiet").good();
+        }
+        for job in jobs {
+            world.told(job.wait_with_output().unwrap()).good();
+        }
+        for name in ["one", "two"] {
+            assert_eq!(world.files(&format!("{name}{round}")), world.files("expected"));
+        }
+        world.loci("store gc --keep-last 1").good();
+        world.loci("store verify").good();
+        let left = world.loci("store ls --json").good().json();
+        let tag = left[0]["tag"].as_str().unwrap().to_owned();
+        world.loci(&format!("install alpha1 --wheels store:{tag} --prefix p{round}")).good();
+    }
 }
