@@ -10,6 +10,7 @@ mod support;
 mod bad_input;
 mod imports;
 mod command_line;
+mod gc;
 mod install;
 mod killed;
 mod lock;
