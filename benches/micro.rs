@@ -22,7 +22,11 @@ use loci::input::pins::Pins;
 use loci::resolve::problem::{Candidate, MetadataSource, PinForce, Prereleases, Problem};
 use loci::resolve::resolution::resolve;
 use loci::store::Store;
+use loci::store::layout::Layout;
+use loci::store::names::Tag;
+use loci::store::set::{Origin, SetWheel, WheelSet};
 use loci::vocab::core_metadata::CoreMetadata;
+use loci::vocab::digest::Digest;
 use loci::vocab::requirement::{PackageName, package_name, parse_strict};
 use loci::vocab::target::{Libc, Platform, Target};
 use loci::vocab::wheel_filename::WheelFilename;
@@ -269,5 +273,41 @@ fn resolution(c: &mut Criterion) {
     c.bench_function("resolve a made universe", |b| b.iter(|| resolve(&problem, &universe)));
 }
 
-criterion_group!(benches, constraints, wheels, pages, resolution);
+/// What it costs to count on blobs, and a set of some hundred wheels as the store remembers it.
+fn store(c: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(&dir.path().join("store")).expect("a store");
+    let plain = Layout::create(&dir.path().join("plain")).expect("a layout");
+    let wheels = (0..585_u32).map(|n| {
+        let bytes = n.to_le_bytes();
+        SetWheel {
+            filename: format!("made_{n}-1.0-py3-none-any.whl").parse().expect("a wheel's name"),
+            digest: store.put(&bytes).expect("a blob"),
+            size: bytes.len() as u64,
+            origin: Origin::Imported { from: "nowhere".into() },
+        }
+    });
+    let set = WheelSet { wheels: wheels.collect(), ..WheelSet::default() };
+    store.save_set(&Tag::default(), &set).expect("a set");
+    let digest = plain.put(b"blob").expect("a blob");
+    store.put(b"blob").expect("a blob");
+    let mut numbers = 0..u64::MAX;
+    let mut other = || Digest::of(&numbers.next().unwrap_or_default().to_le_bytes());
+    let mut group = c.benchmark_group("store");
+    group.bench_function("look, without a lease", |b| b.iter(|| plain.contains(&digest)));
+    group.bench_function("look, held already", |b| b.iter(|| store.contains(&digest)));
+    group.bench_function("look at another, without a lease", |b| {
+        b.iter(|| plain.contains(&other()));
+    });
+    group.bench_function("look at another, held from now on", |b| {
+        b.iter(|| store.contains(&other()));
+    });
+    group.bench_function("load a set", |b| {
+        b.iter(|| store.load_set(&Tag::default()).expect("a set").wheels.len());
+    });
+    group.bench_function("open", |b| b.iter(|| Store::open(store.root()).expect("a store")));
+    group.finish();
+}
+
+criterion_group!(benches, constraints, wheels, pages, resolution, store);
 criterion_main!(benches);
