@@ -36,7 +36,8 @@ const ENV_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// What is only remembered, pages of indexes above all, is deleted when nobody has used it for so long.
 const CACHE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// Where what is only remembered is, below `loci/`. What was built is another matter.
-const CACHES: [&str; 6] = ["http/pages", "http/metadata", "layers", "metadata", "hooks", "sources"];
+const CACHES: [&str; 7] =
+    ["http/pages", "http/metadata", "contents", "layers", "metadata", "hooks", "sources"];
 /// So many build records are removed while others wait.
 const AT_ONCE: usize = 64;
 
