@@ -102,12 +102,14 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
         reason: bare(&args.tag, &error.to_string()),
     })?;
     let packages = parse_packages(&args.pip_packages, "--pip-packages")?;
-    let services = args
+    let mut services = args
         .services
         .iter()
         .filter(|name| !name.trim().is_empty())
         .map(|name| service(name.trim()))
         .collect::<Result<Vec<_>, _>>()?;
+    services.sort_by(|a, b| a.written.cmp(&b.written));
+    services.dedup_by(|a, b| a.requirement.name == b.requirement.name);
     let (epoch, annotations) = (source_date_epoch()?, args.image.annotations()?);
     let display = global.display();
     // It asks the Python and waits for its answer: a signal must not have to wait for that.
@@ -155,7 +157,10 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
 /// A service, by its project's name: its image is called so.
 fn service(text: &str) -> Result<ServiceName, CliError> {
     let requirement = project_arg::parse(text)?;
-    if requirement.version_or_url.is_some() || !requirement.extras.is_empty() {
+    let is_more = requirement.version_or_url.is_some()
+        || !requirement.extras.is_empty()
+        || !requirement.marker.is_true();
+    if is_more {
         return Err(CliError::Value {
             option: "--services",
             text: text.into(),
@@ -168,6 +173,11 @@ fn service(text: &str) -> Result<ServiceName, CliError> {
 /// Where a set may be written: not everywhere where one can be read.
 fn destination(text: &str) -> Result<Reference, CliError> {
     match text.parse()? {
+        Reference::Registry(name) if name.digest().is_some() => Err(CliError::Value {
+            option: "--output",
+            text: text.into(),
+            reason: "has a digest, which is known only when the image is made".into(),
+        }),
         Reference::Url(url) => Err(CliError::Value {
             option: "--output",
             text: Reference::Url(url).to_string(),

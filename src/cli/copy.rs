@@ -21,7 +21,7 @@ use crate::report::summary;
 #[command(after_help = "\
 From image to image every digest stays, and only what is missing moves. Several images become
 one for several platforms. A tar, a directory and a set in the store have wheels and no layers:
-they go through the store.
+they go through the store; so does an image that is to look otherwise (`--layout` and the like).
 
 Examples:
   loci copy oci:requirements:master docker://registry.example.org/loci/requirements:master
@@ -62,6 +62,7 @@ pub(super) fn run(global: &GlobalArgs, args: &CopyArgs) -> Result<ExitCode, CliE
         subsets: Vec::new(),
     };
     let platforms = platforms(args.platform.as_deref())?;
+    let treatment = args.image.treatment();
     let store = global.open_store()?;
     let client = Client::new(args.network.client())?;
     let registries = args.network.registries(&client)?;
@@ -70,7 +71,7 @@ pub(super) fn run(global: &GlobalArgs, args: &CopyArgs) -> Result<ExitCode, CliE
     let events = Events::to(display.reporter());
     let copied = block_on(async move {
         let _lease = access.store.lease()?;
-        let job = CopyJob { sources: places, destination, platforms, options };
+        let job = CopyJob { sources: places, destination, platforms, treatment, options };
         Ok(copy(&access, &events, job).await?)
     });
     drop(display);

@@ -8,7 +8,6 @@ use super::hints;
 use crate::build::interpreter::InterpreterError;
 use crate::http::error::HttpError;
 use crate::image::reference::ReferenceError;
-use crate::image::registry::login::LoginError;
 use crate::index::error::IndexError;
 use crate::input::error::InputError;
 use crate::pipeline::error::{PipelineError, chain};
@@ -44,9 +43,6 @@ pub(super) enum CliError {
     /// The settings for asking servers make no sense.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// The logins for registries cannot be read.
-    #[error(transparent)]
-    Login(#[from] LoginError),
     /// The indexes make no sense.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -102,7 +98,7 @@ impl CliError {
                 | PipelineError::AgainstPin { .. },
             ) => WRONG_INPUT,
             // Settings of indexes: what an index itself does wrong is a job's error.
-            Self::Reference(_) | Self::Login(_) | Self::Http(_) | Self::Index(_) => WRONG_INPUT,
+            Self::Reference(_) | Self::Http(_) | Self::Index(_) => WRONG_INPUT,
             Self::Interrupted => INTERRUPTED,
             _ => FAILED,
         }

@@ -6,16 +6,16 @@ use clap::{Args, ValueEnum};
 use oci_spec::image::{ANNOTATION_BASE_IMAGE_NAME, ANNOTATION_REVISION};
 
 use super::exit::CliError;
-use crate::image::Shape;
+use crate::image::{Shape, Treatment};
 
 /// What an image of a set looks like.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Image options")]
 pub(super) struct ImageArgs {
     /// How wheels are put into layers: split moves little when little changes, single is one layer
-    /// with everything, which LOCI's own consumers take
-    #[arg(long, value_name = "LAYOUT", value_enum, default_value_t)]
-    layout: LayoutArg,
+    /// with everything, which LOCI's own consumers take [default: split]
+    #[arg(long, value_name = "LAYOUT", value_enum)]
+    layout: Option<LayoutArg>,
     /// Something the image says of itself, such as `org.opencontainers.image.version=2025.2`, repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<String>,
@@ -27,9 +27,8 @@ pub(super) struct ImageArgs {
     base: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum LayoutArg {
-    #[default]
     Split,
     Single,
 }
@@ -38,9 +37,18 @@ impl ImageArgs {
     /// How layers are cut.
     pub(super) const fn shape(&self) -> Shape {
         match self.layout {
-            LayoutArg::Split => Shape::Split,
-            LayoutArg::Single => Shape::Single,
+            None | Some(LayoutArg::Split) => Shape::Split,
+            Some(LayoutArg::Single) => Shape::Single,
         }
+    }
+
+    /// Whether an image is wanted that is not the one that is there: one made anew of its wheels.
+    pub(super) fn treatment(&self) -> Treatment {
+        let asked = self.layout.is_some()
+            || !self.annotation.is_empty()
+            || self.revision.is_some()
+            || self.base.is_some();
+        if asked { Treatment::Remake } else { Treatment::Keep }
     }
 
     /// What the image says of itself, by key.

@@ -32,6 +32,7 @@ to be built, comes from the set. The network is used only for a source, or a set
 
 Examples:
   loci install keystone --wheels dir:wheels --prefix /var/lib/openstack
+  loci install keystone --wheels loci/requirements:master-ubuntu --prefix /var/lib/openstack
   loci install nova --wheels oci:requirements:master --prefix /tmp/nova --project-repo ./nova
   loci install neutron --wheels store: --prefix /tmp/neutron \\
       --project-repo https://opendev.org/openstack/neutron --project-ref stable/2025.2")]
@@ -39,8 +40,14 @@ pub(super) struct InstallArgs {
     /// The project to install
     #[arg(env = "PROJECT", value_name = "PROJECT")]
     project: String,
-    /// The set of wheels: dir:DIR, tar:FILE, oci:DIR[:TAG], store:[TAG] or the URL of a tarball
-    #[arg(long, env = "WHEELS", value_name = "SRC")]
+    // Its help is no documentation, in which this would have to be a link.
+    #[arg(
+        long,
+        env = "WHEELS",
+        value_name = "SRC",
+        help = "The set of wheels: docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], \
+                docker-archive:FILE[:NAME], tar:FILE, dir:DIR, store:[TAG] or the URL of a tarball"
+    )]
     wheels: String,
     /// The directory to make the environment in
     #[arg(long, value_name = "DIR")]

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::exit::CliError;
 use super::words_arg::{self, Words};
 use crate::http::client::{Client, ClientSettings};
-use crate::image::registry::docker_config::{DockerConfig, LoginPlaces};
+use crate::image::registry::docker_config::LoginPlaces;
 use crate::image::registry::{CHUNK, Protocol, Registries, RegistrySettings};
 
 /// How servers are spoken to.
@@ -90,13 +90,13 @@ impl NetworkArgs {
             false => client.clone(),
         };
         let home = path_in("HOME");
-        let logins = DockerConfig::read(&LoginPlaces {
+        let logins = LoginPlaces {
             registry_auth_file: path_in("REGISTRY_AUTH_FILE"),
             docker_config: path_in("DOCKER_CONFIG"),
             home: home.clone(),
             runtime_dir: path_in("XDG_RUNTIME_DIR"),
             path: None,
-        })?;
+        };
         let protocol = match self.registry_protocol {
             ProtocolArg::Detect => Protocol::Detect,
             ProtocolArg::Https => Protocol::Https,

@@ -43,7 +43,8 @@ pub struct Ask<'a> {
     pub url: &'a Url,
     /// With which headers.
     pub headers: HeaderMap,
-    /// With which bytes. As long as they flow, the server may stay silent.
+    /// With which bytes. While they come as a stream, the server may stay silent for as long as it
+    /// likes: who streams looks to it that they flow.
     pub body: Option<Body>,
 }
 
@@ -234,7 +235,8 @@ impl Client {
     /// [`Failure`], which says whether another try may help.
     pub async fn once(&self, ask: Ask<'_>) -> Result<Response, Failure> {
         let pair = self.pair(ask.url)?;
-        let client = if ask.body.is_some() { &pair.uploads } else { &pair.files };
+        let streams = ask.body.as_ref().is_some_and(|body| body.as_bytes().is_none());
+        let client = if streams { &pair.uploads } else { &pair.files };
         let mut request = client.request(ask.method, without_login(ask.url)).headers(ask.headers);
         if let Some(body) = ask.body {
             request = request.body(body);

@@ -46,6 +46,12 @@ impl Retries {
         Self { left, wait }
     }
 
+    /// So many times as many tries, for what takes several requests.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        Self { left: self.left.saturating_mul(factor), ..self }
+    }
+
     /// Waits before the next try, if another one may help.
     ///
     /// # Errors

@@ -77,6 +77,17 @@ impl ArchiveSink {
         })
     }
 
+    /// Whether such an archive can hold `tree` under its names.
+    ///
+    /// # Errors
+    /// [`ImageError`] when it cannot.
+    pub(super) fn check(&self, tree: &ImageTree) -> Result<(), ImageError> {
+        match &self.names {
+            ArchiveNames::Oci(_) => Ok(()),
+            ArchiveNames::Docker(name) => docker_images(tree, name.as_ref(), &self.path).map(drop),
+        }
+    }
+
     /// Writes a blob; one at a time.
     ///
     /// # Errors

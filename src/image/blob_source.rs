@@ -48,7 +48,7 @@ impl BlobSource {
             Self::Local(blobs) => {
                 let mut bytes = Vec::new();
                 let kept = |source| ImageError::Read { what: reference.digest.to_string(), source };
-                blobs.place(&reference.digest)?.write_to(&mut bytes, &kept, &|_| {})?;
+                blobs.place(reference)?.write_to(&mut bytes, &kept, &|_| {})?;
                 Document::new(bytes, reference.media_type.clone())
             }
             Self::Registry(repository) => {
@@ -111,7 +111,7 @@ impl BlobSource {
         span: Range<u64>,
     ) -> Result<ByteStream, ImageError> {
         match self {
-            Self::Local(blobs) => Ok(blobs.place(&blob.digest)?.stream(span.start)),
+            Self::Local(blobs) => Ok(blobs.place(blob)?.stream(span)),
             Self::Registry(repository) => {
                 let file = RemoteFile::Blob { repository: repository.clone(), blob: blob.clone() };
                 Ok(pieces(file, span))
@@ -136,7 +136,7 @@ impl BlobSource {
         };
         match self {
             Self::Local(blobs) => {
-                let place = blobs.place(&blob.digest)?;
+                let place = blobs.place(blob)?;
                 let progress = Arc::clone(progress);
                 blocking(move || {
                     place.write_to(&mut out, &refused, &*progress)?;
@@ -163,7 +163,7 @@ impl BlobSource {
     pub(super) async fn blame(&self, blob: &BlobRef) -> Result<(), ImageError> {
         match self {
             Self::Local(blobs) => {
-                let place = blobs.place(&blob.digest)?;
+                let place = blobs.place(blob)?;
                 let expected = blob.digest;
                 blocking(move || {
                     place.blame()?;
@@ -204,12 +204,19 @@ fn pieces(file: RemoteFile, span: Range<u64>) -> ByteStream {
 }
 
 impl Blobs {
-    /// Where a blob is.
-    fn place(&self, digest: &Digest) -> Result<Place, ImageError> {
-        self.get(digest).ok_or_else(|| ImageError::LacksBlob {
-            origin: self.origin().to_owned(),
-            digest: *digest,
-        })
+    /// Where a blob is, which must be of the size that is told of it.
+    fn place(&self, blob: &BlobRef) -> Result<Place, ImageError> {
+        let origin = || self.origin().to_owned();
+        let place = self
+            .get(&blob.digest)
+            .ok_or_else(|| ImageError::LacksBlob { origin: origin(), digest: blob.digest })?;
+        match place.size() {
+            Some(found) if found != blob.size => {
+                let (digest, expected) = (blob.digest, blob.size);
+                Err(ImageError::BlobSize { origin: origin(), digest, expected, found })
+            }
+            _ => Ok(place),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -45,6 +46,16 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// How many bytes there are, where that is known before they are read.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::File(file) => Some(file.len()),
+            Self::Layer(layer, _) => Some(layer.size()),
+            Self::Gzip(..) => None,
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+        }
+    }
+
     /// Writes all bytes to `out`, whose errors are worded by `refused`.
     ///
     /// # Errors
@@ -71,12 +82,13 @@ impl Place {
         }
     }
 
-    /// The bytes from `from` on, read on a thread of their own as they are asked for.
-    pub(super) fn stream(&self, from: u64) -> ByteStream {
+    /// The bytes in `span`, read on a thread of their own as they are asked for.
+    pub(super) fn stream(&self, span: Range<u64>) -> ByteStream {
         let (sender, mut receiver) = mpsc::channel(WAITING);
         let place = self.clone();
         tokio::task::spawn_blocking(move || {
-            let mut pipe = Pipe { sender: &sender, skip: from, piece: BytesMut::new() };
+            let (from, left) = (span.start, span.end.saturating_sub(span.start));
+            let mut pipe = Pipe { sender: &sender, skip: from, left, piece: BytesMut::new() };
             // Who takes the pieces has gone away then, and needs no error.
             let gone = |error| ImageError::Read { what: "a blob".into(), source: error };
             let read = match &place {
@@ -87,7 +99,10 @@ impl Place {
                 place => place.write_to(&mut pipe, &gone, &|_| {}),
             };
             let done = read.and_then(|()| pipe.flush().map_err(gone));
-            if let Err(error) = done {
+            // Who has all that is wanted stops there, by an error.
+            if let Err(error) = done
+                && pipe.left > 0
+            {
                 let _ = sender.blocking_send(Err(error));
             }
         });
@@ -129,10 +144,11 @@ fn copy_file(
     Ok(())
 }
 
-/// Hands what is written on in pieces, after so many bytes that are not wanted.
+/// Hands what is written on in pieces: so many bytes, after so many that are not wanted.
 struct Pipe<'a> {
     sender: &'a mpsc::Sender<Result<Bytes, ImageError>>,
     skip: u64,
+    left: u64,
     piece: BytesMut,
 }
 
@@ -140,11 +156,14 @@ impl Write for Pipe<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let skipped = usize::try_from(self.skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
         self.skip -= skipped as u64;
-        self.piece.extend_from_slice(&bytes[skipped..]);
-        if self.piece.len() >= PIECE {
+        let wanted = &bytes[skipped..];
+        let taken = usize::try_from(self.left).map_or(wanted.len(), |left| left.min(wanted.len()));
+        self.left -= taken as u64;
+        self.piece.extend_from_slice(&wanted[..taken]);
+        if self.piece.len() >= PIECE || self.left == 0 {
             self.flush()?;
         }
-        Ok(bytes.len())
+        if self.left == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -244,9 +263,11 @@ mod tests {
             (Place::Layer(layer, store), tar),
             (Place::File(file), wheel),
         ] {
-            for from in [0, 1, bytes.len() / 2, bytes.len()] {
-                let pieces: Vec<Bytes> = place.stream(from as u64).try_collect().await.unwrap();
-                assert!(pieces.concat() == bytes[from..], "{from}");
+            let (half, end) = (bytes.len() / 2, bytes.len());
+            for span in [0..end, 1..end, half..end, end..end, 0..1, 1..half, half..half + 1] {
+                let wanted = span.start as u64..span.end as u64;
+                let pieces: Vec<Bytes> = place.stream(wanted).try_collect().await.unwrap();
+                assert!(pieces.concat() == bytes[span.clone()], "{span:?}");
             }
         }
     }

@@ -14,6 +14,8 @@ use oci_spec::image::{
     PlatformBuilder,
 };
 
+use tokio::sync::OnceCell;
+
 use crate::store::Store;
 use crate::store::layout::canonical_json;
 use crate::store::set::{Origin, SetWheel, WheelSet};
@@ -22,7 +24,9 @@ use crate::vocab::digest::Digest;
 use super::archive::ArchiveNames;
 use super::blob_source::{BlobSource, blocking};
 use super::error::{ImageError, io_error};
-use super::manifest::{BlobRef, Document, MOST_MANIFEST, Manifest, OCI_INDEX, architecture};
+use super::manifest::{
+    BlobRef, DOCKER_LIST, Document, MOST_MANIFEST, Manifest, OCI_INDEX, architecture,
+};
 use super::open_image::OpenImage;
 use super::packed::{Packed, pack};
 use super::reference::Reference;
@@ -46,6 +50,7 @@ pub async fn write(
     set: &Arc<WheelSet>,
     destination: &Reference,
     options: &Arc<WriteOptions>,
+    packing: &Packing,
     access: &Access,
     progress: &Progress,
 ) -> Result<Written, ImageError> {
@@ -73,25 +78,50 @@ pub async fn write(
         | Reference::DockerArchive { .. }
         | Reference::Registry(_) => {
             let sink = sink(destination, options.epoch, access).await?;
-            let Packed { tree, blobs, index, created } =
-                blocking(move || pack(&set, &store, &options)).await?;
-            let artifacts: Vec<Artifact> = tree
-                .roots
+            let packed = packing.get(set, options, store).await?;
+            let (created, roots) = (&packed.created, &packed.tree.roots);
+            let artifacts: Vec<Artifact> = roots
                 .iter()
-                .map(|root| Artifact::new(&root.reference, index.clone(), Some(created.clone())))
+                .map(|root| {
+                    Artifact::new(&root.reference, packed.index.clone(), Some(created.clone()))
+                })
                 .collect();
-            let manifest = tree.roots.first().map(|root| root.reference.digest);
-            let image = Image { tree, source: BlobSource::Local(Arc::new(blobs)) };
-            let whole = image.tree.clone();
-            let moved = transfer(&[image], &whole, &sink, &artifacts, progress).await?;
+            let source = BlobSource::Local(Arc::new(packed.blobs.clone()));
+            let image = Image { tree: packed.tree.clone(), source };
+            let moved = transfer(&[image], &packed.tree, &sink, &artifacts, progress).await?;
             Ok(Written {
-                manifest,
+                images: packed.tree.named(),
                 bytes: moved.written,
                 unchanged: moved.unchanged,
                 ..Written::default()
             })
         }
     }
+}
+
+/// The image of one set, made once however many places it goes to.
+#[derive(Debug, Default)]
+pub struct Packing(OnceCell<Arc<Packed>>);
+
+impl Packing {
+    async fn get(
+        &self,
+        set: Arc<WheelSet>,
+        options: Arc<WriteOptions>,
+        store: Store,
+    ) -> Result<Arc<Packed>, ImageError> {
+        let pack = || blocking(move || pack(&set, &store, &options).map(Arc::new));
+        self.0.get_or_try_init(pack).await.map(Arc::clone)
+    }
+}
+
+/// What becomes of an image that is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treatment {
+    /// It stays the one it is, with its digest.
+    Keep,
+    /// Another one is made of its wheels.
+    Remake,
 }
 
 /// Copies `sources` to `destination`. Several images become one for several platforms; of one image for
@@ -102,7 +132,7 @@ pub async fn write(
 pub async fn copy(
     sources: &[Reference],
     destination: &Reference,
-    platforms: &Platforms,
+    (platforms, treatment): (&Platforms, Treatment),
     options: &Arc<WriteOptions>,
     access: &Access,
     progress: &Progress,
@@ -115,7 +145,8 @@ pub async fn copy(
         [one] => Some(one),
         _ => None,
     };
-    if let (Some(source), true) = (one, images.is_empty() || !destination.is_image()) {
+    let by_wheels = images.is_empty() || !destination.is_image() || treatment == Treatment::Remake;
+    if let (Some(source), true) = (one, by_wheels) {
         let machine = match platforms {
             Platforms::One(architecture) => machine_of(architecture),
             Platforms::All => options.machine.clone(),
@@ -148,7 +179,7 @@ pub async fn copy(
     let sink = sink(destination, options.epoch, access).await?;
     let moved = transfer(&parts, &whole, &sink, &artifacts, progress).await?;
     Ok(Written {
-        manifest: whole.roots.first().map(|root| root.reference.digest),
+        images: whole.named(),
         bytes: moved.written,
         unchanged: moved.unchanged,
         ..Written::default()
@@ -193,7 +224,8 @@ async fn copy_wheels(
     let located = bring(&wheels, access, progress).await?;
     let (store, from) = (access.store.clone(), source.to_string());
     let set = blocking(move || set_of(opened, located, &from, &store)).await?;
-    write(&Arc::new(set), destination, options, access, progress).await
+    let packing = Packing::default();
+    write(&Arc::new(set), destination, options, &packing, access, progress).await
 }
 
 /// The set that a source is, all of whose wheels are put into the store.
@@ -260,6 +292,9 @@ async fn joined(parts: &[Image], opened: &[OpenImage]) -> Result<ImageTree, Imag
         for document in &part.tree.documents {
             let manifest = Manifest::parse(&document.bytes, &document.reference, &opened.origin)?;
             let Manifest::Image(manifest) = manifest else { continue };
+            if is_attestation(part, document) {
+                continue;
+            }
             let descriptor = with_platform(document, &manifest, part, &opened.origin).await?;
             let platform = platform_of(&descriptor);
             if entries
@@ -284,10 +319,27 @@ async fn joined(parts: &[Image], opened: &[OpenImage]) -> Result<ImageTree, Imag
     let document = Document::new(canonical_json(&index), OCI_INDEX);
     let mut whole = ImageTree::join(parts.iter().map(|part| part.tree.clone()));
     // The indexes that were joined give way to the one that joins them.
-    whole.documents.retain(|document| document.reference.media_type != OCI_INDEX);
+    let is_index = |kind: &str| matches!(kind, OCI_INDEX | DOCKER_LIST);
+    whole.documents.retain(|document| !is_index(&document.reference.media_type));
     whole.roots = vec![Root { ending: String::new(), reference: document.reference.clone() }];
     whole.documents.push(document);
     Ok(whole)
+}
+
+/// Whether an index has this manifest as one for no platform: what build tools attest of the others.
+fn is_attestation(part: &Image, document: &Document) -> bool {
+    let unknown = Arch::Other("unknown".into());
+    let indexes = part.tree.documents.iter().filter_map(|index| {
+        match Manifest::parse(&index.bytes, &index.reference, "").ok()? {
+            Manifest::Index(index) => Some(index),
+            Manifest::Image(_) => None,
+        }
+    });
+    let digest = document.reference.digest.to_string();
+    indexes.flat_map(|index| index.manifests().clone()).any(|descriptor| {
+        descriptor.digest().to_string() == digest
+            && descriptor.platform().as_ref().is_some_and(|p| *p.architecture() == unknown)
+    })
 }
 
 /// What points to an image, with the platform that its configuration says.

@@ -23,6 +23,7 @@ pub(super) const TO_THE_END: u64 = u64::MAX;
 /// Some bytes of a file that is elsewhere.
 pub(super) struct Download<'a> {
     file: &'a RemoteFile,
+    start: u64,
     /// Where the next byte stands.
     position: u64,
     end: u64,
@@ -55,6 +56,7 @@ impl<'a> Download<'a> {
         let client = file.client();
         Self {
             file,
+            start: span.start,
             position: span.start,
             end: span.end,
             skip: 0,
@@ -148,7 +150,7 @@ impl<'a> Download<'a> {
         if self.response.is_none() {
             self.ask().await?;
         }
-        let response = self.response.as_mut().expect("it was asked for just now");
+        let Some(response) = self.response.as_mut() else { return Ok(Bytes::new()) };
         let chunk = response.chunk().await.map_err(|error| self.file.broken(error))?;
         let Some(mut chunk) = chunk else {
             if self.end == TO_THE_END {
@@ -170,14 +172,18 @@ impl<'a> Download<'a> {
 
     /// A file at a URL may change between two requests; without a version nobody would know.
     fn hold_to_version(&mut self, response: &Response) -> Result<(), Failure<ImageError>> {
-        let version = self.file.version(response);
-        match self.answer {
-            Answer::None => self.version = version,
-            _ if self.file.is_named_by_digest() => {}
-            _ if version.is_some() && version == self.version => {}
-            _ => return Err(Failure::Final(self.file.changed())),
+        if self.file.is_named_by_digest() {
+            return Ok(());
         }
-        Ok(())
+        let version = self.file.version(response);
+        // An earlier request may have been answered: this one goes on from it.
+        let expected = self.version.clone().or_else(|| self.file.etag());
+        let is_new = self.position == self.start && self.file.etag().is_none();
+        if is_new || version.is_some() && version == expected {
+            self.version = version;
+            return Ok(());
+        }
+        Err(Failure::Final(self.file.changed()))
     }
 
     async fn ask(&mut self) -> Result<(), Failure<ImageError>> {
@@ -211,6 +217,13 @@ impl<'a> Download<'a> {
             StatusCode::OK => {
                 self.answer = if whole { Answer::Part } else { Answer::Whole };
                 self.position
+            }
+            // All had come, and only the end was not told.
+            StatusCode::RANGE_NOT_SATISFIABLE
+                if self.end == TO_THE_END && self.position > self.start =>
+            {
+                self.end = self.position;
+                return Ok(());
             }
             _ => return Err(self.file.refused(response).await),
         };

@@ -155,6 +155,18 @@ pub enum ImageError {
         /// The digest of its bytes.
         found: Digest,
     },
+    /// A blob is longer or shorter than what names it says.
+    #[error("`{origin}`: the blob {digest} has {found} bytes, but is said to have {expected}")]
+    BlobSize {
+        /// Where it is.
+        origin: String,
+        /// Its name.
+        digest: Digest,
+        /// The size that is told.
+        expected: u64,
+        /// The size that it has.
+        found: u64,
+    },
     /// A wheel is not what the index says.
     #[error("`{wheel}` in {origin} is not what its index says: expected {expected}, found {found}")]
     Damaged {

@@ -3,6 +3,8 @@
 //! It is enough to resolve against the set and to read single wheels out of it without opening any.
 //! Unknown fields are ignored, so that newer writers can say more.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -130,9 +132,25 @@ impl WheelIndex {
     /// Reads its text.
     ///
     /// # Errors
-    /// What the parser says.
+    /// What the parser says, or what it would say of another format, or of wheels that are empty or twice
+    /// there.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        use serde::de::Error;
+        let index: Self = serde_json::from_slice(bytes)?;
+        if index.version != VERSION {
+            let version = index.version;
+            return Err(Error::custom(format!("its format is {version}, and known is {VERSION}")));
+        }
+        let mut seen = BTreeSet::new();
+        for wheel in &index.wheels {
+            if wheel.size == 0 {
+                return Err(Error::custom(format!("`{}` is said to be empty", wheel.filename)));
+            }
+            if !seen.insert(wheel.filename.as_str()) {
+                return Err(Error::custom(format!("`{}` is in it twice", wheel.filename)));
+            }
+        }
+        Ok(index)
     }
 
     /// The entry of the wheel called `filename`.

@@ -1,6 +1,7 @@
 //! `oci:DIR[:TAG]`: images in an OCI image layout, whatever else is in that layout.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,7 +81,14 @@ impl LayoutSink {
     /// # Errors
     /// [`ImageError`].
     pub(super) fn put_document(&self, document: &Document) -> Result<(), ImageError> {
-        Ok(self.layout.put(&document.bytes).map(drop)?)
+        let BlobRef { digest, size, .. } = &document.reference;
+        if is_whole(&self.layout, digest, *size) {
+            return Ok(());
+        }
+        let mut writer = self.layout.writer()?;
+        let refused = |error| io_error("write", self.layout.root())(error);
+        writer.write_all(&document.bytes).map_err(refused)?;
+        Ok(writer.commit_as(digest).map(drop)?)
     }
 
     /// Names what the image is to be known by.
@@ -88,9 +96,16 @@ impl LayoutSink {
     /// # Errors
     /// [`ImageError`].
     pub(super) fn name(&self, root: &Root) -> Result<(), ImageError> {
+        Ok(self.layout.name(&self.tag(root)?, &root.reference.descriptor())?)
+    }
+
+    /// What `root` is to be called.
+    ///
+    /// # Errors
+    /// [`ImageError::Name`] when that is no name.
+    pub(super) fn tag(&self, root: &Root) -> Result<Tag, ImageError> {
         let tag = format!("{}{}", self.tag, root.ending).parse::<Tag>();
-        let tag = tag.map_err(|source| ImageError::Name { source: source.into() })?;
-        Ok(self.layout.name(&tag, &root.reference.descriptor())?)
+        tag.map_err(|source| ImageError::Name { source: source.into() })
     }
 }
 

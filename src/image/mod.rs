@@ -13,6 +13,7 @@ mod tree;
 mod index_json;
 mod layer;
 mod gzip;
+mod zstd;
 mod plan;
 mod packed;
 mod blobs;
@@ -36,7 +37,7 @@ mod copy;
 pub mod error;
 
 pub use bring::bring;
-pub use copy::{copy, write};
+pub use copy::{Packing, Treatment, copy, write};
 pub use tree::Platforms;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,8 +117,9 @@ pub struct Access {
 /// What was written where.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    /// The digest of the image's manifest, for an image.
-    pub manifest: Option<Digest>,
+    /// The digests of the images' manifests by what was added to the name: nothing for the image itself,
+    /// `-keystone` for the one of a service.
+    pub images: BTreeMap<String, Digest>,
     /// Bytes that were written.
     pub bytes: u64,
     /// Bytes that were there already.
@@ -186,7 +188,7 @@ pub(crate) mod testing {
     use std::sync::LazyLock;
 
     use super::reference::Reference;
-    use super::registry::docker_config::DockerConfig;
+    use super::registry::docker_config::LoginPlaces;
     use super::registry::{Protocol, Registries, RegistrySettings};
     use super::source::Source;
     use crate::http::client::ClientSettings;
@@ -218,7 +220,8 @@ pub(crate) mod testing {
         destination: &Reference,
     ) -> Result<Written, ImageError> {
         let (set, options) = (Arc::new(set.clone()), Arc::new(options()));
-        blocked(write(&set, destination, &options, &access(store), &quiet()))
+        let packing = Packing::default();
+        blocked(write(&set, destination, &options, &packing, &access(store), &quiet()))
     }
 
     /// Opens the set at `reference`.
@@ -241,7 +244,7 @@ pub(crate) mod testing {
         let client = Client::new(settings).unwrap();
         let settings = RegistrySettings {
             client: client.clone(),
-            logins: DockerConfig::default(),
+            logins: LoginPlaces::default(),
             protocol: Protocol::Http,
             chunk: 1000,
             certificates: Vec::new(),
@@ -406,7 +409,7 @@ mod tests {
         let mut set = set(&store);
         let first = write_now(&set, &store, &reference).unwrap();
         let again = write_now(&set, &store, &reference).unwrap();
-        assert_eq!(again.manifest, first.manifest);
+        assert_eq!(again.images, first.images);
         assert_eq!((again.bytes, again.unchanged), (0, first.bytes));
 
         // A layer that was damaged meanwhile is mended.

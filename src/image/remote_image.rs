@@ -58,7 +58,7 @@ pub(super) async fn open(
             return Ok(offered);
         }
     }
-    from_contents(Contents::stacked(reading.all().await?), origin, false)
+    from_contents(Contents::stacked(reading.all().await?), origin)
 }
 
 struct Reading<'a> {
@@ -159,6 +159,7 @@ impl Reading<'_> {
             wheels: Vec::with_capacity(index.wheels.len()),
             constraints: text_of(CONSTRAINTS),
             global_requirements: text_of(GLOBAL_REQUIREMENTS),
+            lacking: Vec::new(),
             kept: None,
         };
         for wheel in &index.wheels {

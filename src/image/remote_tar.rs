@@ -48,15 +48,17 @@ pub(super) async fn open(
     let response = start.response();
     let version = response.and_then(|response| file.version(response));
     let size = response.and_then(|response| ContentRange::of(response)?.whole);
-    let key = memo_key(&url, version.as_ref());
-    let size = size.filter(|_| answer == Answer::Part);
-    let mut bytes = Vec::new();
-    let Some(size) = size else {
-        // No parts, or of an unknown whole: all of it comes.
+    let whole = Whole { url: &url, version: version.as_ref(), origin: &origin, access, progress };
+    let Some(size) = size.filter(|_| answer == Answer::Part) else {
+        if answer == Answer::Part {
+            // A part of nobody knows what: all of it comes, by a request of its own.
+            return whole.import().await;
+        }
         start.extend(TO_THE_END);
-        return import(start, &bytes, key, &origin, access, progress).await;
+        return whole.import_from(start, &[]).await;
     };
     start.shorten(size);
+    let mut bytes = Vec::new();
     while let Some(piece) = start.next().await? {
         bytes.extend_from_slice(&piece);
     }
@@ -64,11 +66,17 @@ pub(super) async fn open(
         client: access.client.clone(),
         url: url.clone(),
         size: Some(size),
-        etag: version,
+        etag: version.clone(),
     });
     let Some(needed) = head_length(&bytes, size) else {
-        let rest = Download::new(&file, bytes.len() as u64..size);
-        return import(rest, &bytes, key, &origin, access, progress).await;
+        // Two requests make one file only where a version says so.
+        return match version {
+            Some(_) => {
+                let rest = Download::new(&file, bytes.len() as u64..size);
+                whole.import_from(rest, &bytes).await
+            }
+            None => whole.import().await,
+        };
     };
     if needed > bytes.len() as u64 {
         let mut rest = Download::new(&file, bytes.len() as u64..needed);
@@ -89,39 +97,50 @@ pub(super) async fn open(
         wheels: offer_all(&index, &file, &origin)?,
         constraints: head.constraints.map(text),
         global_requirements: head.global_requirements.map(text),
+        lacking: Vec::new(),
         kept: None,
     };
     some_wheels(source, &origin)
 }
 
-/// Under what the contents of `url` are remembered: its address and version, where there is one.
-fn memo_key(url: &Url, version: Option<&HeaderValue>) -> Option<Digest> {
-    let version = version?;
-    Some(Digest::of(&[url.as_str().as_bytes(), b"\n", version.as_bytes()].concat()))
+/// A tar that comes as a whole.
+struct Whole<'a> {
+    url: &'a Url,
+    /// Under it and the address the contents are remembered, where the server tells it.
+    version: Option<&'a HeaderValue>,
+    origin: &'a str,
+    access: &'a Access,
+    progress: &'a Progress,
 }
 
-/// All of it: `before`, which has come, and what `rest` brings.
-async fn import(
-    rest: Download<'_>,
-    before: &[u8],
-    key: Option<Digest>,
-    origin: &str,
-    access: &Access,
-    progress: &Progress,
-) -> Result<Source, ImageError> {
-    let memo = access.store.memo("contents");
-    let known = key.as_ref().and_then(|key| memo.get(key));
-    let contents = match known.and_then(|known| Contents::recall(known, &access.store)) {
-        Some(contents) => contents,
-        None => {
-            let (contents, _) = import_stream(rest, before, origin, access, progress).await?;
-            if let (Some(key), Some(remembered)) = (key, contents.remembered()) {
-                memo.put(&key, &remembered)?;
-            }
-            contents
+impl Whole<'_> {
+    /// What was remembered of it, or all of it by a request of its own.
+    async fn import(&self) -> Result<Source, ImageError> {
+        let (client, url) = (self.access.client.clone(), self.url.clone());
+        let file = RemoteFile::Url { client, url, size: None, etag: None };
+        self.import_from(Download::new(&file, 0..TO_THE_END), &[]).await
+    }
+
+    /// What was remembered of it, or `before`, which has come, and what `rest` brings.
+    async fn import_from(&self, rest: Download<'_>, before: &[u8]) -> Result<Source, ImageError> {
+        let Self { origin, access, progress, .. } = *self;
+        let memo = access.store.memo("contents");
+        let key = self.version.map(|version| {
+            Digest::of(&[self.url.as_str().as_bytes(), b"\n", version.as_bytes()].concat())
+        });
+        let known = key.as_ref().and_then(|key| memo.get(key));
+        if let Some(contents) = known.and_then(|known| Contents::recall(known, &access.store)) {
+            return from_contents(contents, origin).and_then(|s| s.with_all_of_its_index(origin));
         }
-    };
-    from_contents(contents, origin, true)
+        let (contents, _) = import_stream(rest, before, origin, access, progress).await?;
+        let remembered = contents.remembered();
+        let source = from_contents(contents, origin)?.with_all_of_its_index(origin)?;
+        // What makes no sense is asked for again the next time.
+        if let (Some(key), Some(remembered)) = (key, remembered) {
+            memo.put(&key, &remembered)?;
+        }
+        Ok(source)
+    }
 }
 
 /// How many bytes the index and the two texts behind it take, when the tar begins with an index;

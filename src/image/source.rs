@@ -99,6 +99,8 @@ pub struct Source {
     pub constraints: Option<String>,
     /// The text of its `global-requirements.txt`.
     pub global_requirements: Option<String>,
+    /// Wheels that the index names and that are not there: those of other parts of an image.
+    pub(super) lacking: Vec<String>,
     /// Keeps what was unpacked for the time being.
     pub(super) kept: Option<BlobSource>,
 }
@@ -126,7 +128,7 @@ impl Source {
             let (blobs, store) = (Arc::clone(blobs), access.store.clone());
             let mut source = blocking(move || {
                 let contents = image_contents::read(&manifest, &blobs, &origin, &store)?;
-                from_contents(contents, &origin, false)
+                from_contents(contents, &origin)
             })
             .await?;
             source.kept = Some(image.source);
@@ -173,8 +175,19 @@ impl Source {
             wheels: wheels.collect::<Result<_, _>>()?,
             constraints: Some(set.constraints.clone()),
             global_requirements: Some(set.global_requirements.clone()),
+            lacking: Vec::new(),
             kept: None,
         })
+    }
+}
+
+impl Source {
+    /// The same, of a tar: every wheel of its index must be there.
+    pub(super) fn with_all_of_its_index(self, origin: &str) -> Result<Self, ImageError> {
+        match self.lacking.first() {
+            None => Ok(self),
+            Some(wheel) => Err(ImageError::Lacks { origin: origin.into(), wheel: wheel.clone() }),
+        }
     }
 }
 
@@ -183,7 +196,8 @@ fn tar(path: &PathBuf, store: &Store) -> Result<Source, ImageError> {
     // It says more of why there is no file than the next line would.
     fs::metadata(path).map_err(io_error("read", path))?;
     let file = WheelFile::open(path).map_err(io_error("read", path))?;
-    from_contents(tar_contents::read(&file, &origin, store)?, &origin, true)
+    from_contents(tar_contents::read(&file, &origin, store)?, &origin)?
+        .with_all_of_its_index(&origin)
 }
 
 fn directory(dir: &Path) -> Result<Source, ImageError> {
@@ -207,13 +221,9 @@ fn directory(dir: &Path) -> Result<Source, ImageError> {
     some_wheels(source, &origin)
 }
 
-/// Makes a source of what was found in an archive. In a `closed` one every wheel of its index must
-/// be there; an image may be a subset.
-pub(super) fn from_contents(
-    mut contents: Contents,
-    origin: &str,
-    closed: bool,
-) -> Result<Source, ImageError> {
+/// Makes a source of what was found in an archive or an image, which may be a part of the one that its
+/// index was written for.
+pub(super) fn from_contents(mut contents: Contents, origin: &str) -> Result<Source, ImageError> {
     let index = index_of(&contents, origin)?;
     let mut wheels: BTreeMap<String, (String, OfferedWheel)> = BTreeMap::new();
     let constraints = contents.take_text(CONSTRAINTS).map(text);
@@ -228,6 +238,16 @@ pub(super) fn from_contents(
         if listed.is_some_and(|listed| listed.size != file.len()) {
             return Err(refuse(format!("is not of the size `{INDEX}` says")));
         }
+        if let (Some(found), Some(listed)) = (sha256, listed)
+            && found != listed.sha256
+        {
+            return Err(ImageError::Damaged {
+                origin: format!("`{origin}`"),
+                wheel: filename.to_string(),
+                expected: listed.sha256,
+                found,
+            });
+        }
         let sha256 = sha256.or(listed.map(|listed| listed.sha256));
         let located = LocatedWheel { filename, file, sha256 };
         let origin = listed.map(|listed| listed.origin.clone());
@@ -237,17 +257,11 @@ pub(super) fn from_contents(
             return Err(refuse(format!("is there again as `{other}`")));
         }
     }
-    if closed {
-        let lacking = index
-            .iter()
-            .flat_map(|index| &index.wheels)
-            .find(|wheel| !wheels.contains_key(wheel.filename.as_str()));
-        if let Some(wheel) = lacking {
-            let wheel = wheel.filename.to_string();
-            return Err(ImageError::Lacks { origin: origin.into(), wheel });
-        }
-    }
+    let listed = index.iter().flat_map(|index| &index.wheels);
+    let lacking = listed.map(|wheel| wheel.filename.as_str());
+    let lacking = lacking.filter(|name| !wheels.contains_key(*name)).map(str::to_owned).collect();
     let source = Source {
+        lacking,
         wheels: wheels.into_values().map(|(_, wheel)| wheel).collect(),
         constraints,
         global_requirements,
@@ -467,7 +481,7 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let out = dir.path().join("image");
         let reference = Reference::Oci { dir: out.clone(), tag: None };
-        let manifest = write_now(&set(&store), &store, &reference).unwrap().manifest;
+        let manifest = write_now(&set(&store), &store, &reference).unwrap().images.remove("");
         let layout = Layout::open(&out).unwrap();
         let text = String::from_utf8(layout.read(&manifest.unwrap()).unwrap()).unwrap();
         let last = text.rsplit("sha256:").next().unwrap();

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
 use serde::{Deserialize, Serialize};
 use tar::{Archive, Entries, Entry, EntryType};
 
@@ -21,6 +20,7 @@ use crate::wheel::file::WheelFile;
 use super::INDEX;
 use super::error::{ImageError, io_error};
 use super::source::filename;
+use super::zstd::ZstdFrames;
 
 /// No text or index of a set is as large as this, in bytes.
 const MOST_TEXT: u64 = 64 * 1024 * 1024;
@@ -81,10 +81,7 @@ pub(super) fn read_stream(
     let mut plain: Box<dyn Read + '_> = match compression {
         Compression::None => Box::new(whole),
         Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
-        Compression::Zstd => Box::new(
-            StreamingDecoder::new(whole)
-                .map_err(|error| tar_error(io::Error::other(error.to_string())))?,
-        ),
+        Compression::Zstd => Box::new(ZstdFrames::new(whole)),
     };
     let contents = {
         let mut archive = Archive::new(&mut plain);
@@ -121,7 +118,7 @@ impl Compression {
 /// What was imported out of a tar, as the store remembers it (kind `contents`).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Remembered {
-    wheels: Vec<(String, WheelFilename, Digest)>,
+    wheels: Vec<(String, WheelFilename, Digest, u64)>,
     files: BTreeMap<String, String>,
     whiteouts: BTreeSet<String>,
     opaque: BTreeSet<String>,
@@ -130,10 +127,9 @@ pub(super) struct Remembered {
 impl Contents {
     /// What the store is to remember; none when not all wheels were imported.
     pub(super) fn remembered(&self) -> Option<Remembered> {
-        let wheels = self
-            .wheels
-            .iter()
-            .map(|(path, found)| Some((path.to_string(), found.filename.clone(), found.sha256?)));
+        let wheels = self.wheels.iter().map(|(path, found)| {
+            Some((path.to_string(), found.filename.clone(), found.sha256?, found.file.len()))
+        });
         let files = self
             .files
             .iter()
@@ -148,8 +144,8 @@ impl Contents {
 
     /// What was remembered; none when a wheel is not in the store any more.
     pub(super) fn recall(remembered: Remembered, store: &Store) -> Option<Self> {
-        let wheels = remembered.wheels.into_iter().map(|(path, filename, digest)| {
-            store.size(&digest)?;
+        let wheels = remembered.wheels.into_iter().map(|(path, filename, digest, size)| {
+            store.size(&digest).filter(|there| *there == size)?;
             let file = WheelFile::open(&store.path(&digest)).ok()?;
             Some((path.parse().ok()?, Found { filename, file, sha256: Some(digest) }))
         });

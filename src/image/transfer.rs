@@ -3,7 +3,7 @@
 //! Blobs go side by side, the largest first; then the manifests, each after all that it names; then
 //! the names. Who stops in between leaves nothing but blobs that the next one finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -118,6 +118,15 @@ impl Sink {
         }
     }
 
+    /// Whether what is to be named can be named there.
+    fn check(&self, tree: &ImageTree) -> Result<(), ImageError> {
+        match self {
+            Self::Layout(sink) => tree.roots.iter().try_for_each(|root| sink.tag(root).map(drop)),
+            Self::Archive(sink) => sink.check(tree),
+            Self::Registry(sink) => sink.names(tree).map(drop),
+        }
+    }
+
     /// Puts the manifests there and names what is to be named.
     async fn finish(&self, tree: &ImageTree) -> Result<(), ImageError> {
         match self {
@@ -134,23 +143,25 @@ impl Sink {
 }
 
 impl RegistrySink {
-    async fn finish(&self, tree: &ImageTree) -> Result<(), ImageError> {
+    /// What each manifest is to be called.
+    fn names(&self, tree: &ImageTree) -> Result<BTreeMap<Digest, Vec<String>>, ImageError> {
         let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
         for root in &tree.roots {
+            let found = root.reference.digest;
+            if self.name.digest().is_some_and(|digest| *digest != found) {
+                return Err(ImageError::OtherDigest { name: self.name.to_string(), found });
+            }
             let name = match (self.name.digest(), self.name.tag()) {
-                (Some(digest), None) => {
-                    if *digest != root.reference.digest {
-                        return Err(ImageError::OtherDigest {
-                            name: self.name.to_string(),
-                            found: root.reference.digest,
-                        });
-                    }
-                    digest.to_string()
-                }
+                (Some(digest), None) => digest.to_string(),
                 _ => with_ending(&self.name, &root.ending)?.reference(),
             };
-            names.entry(root.reference.digest).or_default().push(name);
+            names.entry(found).or_default().push(name);
         }
+        Ok(names)
+    }
+
+    async fn finish(&self, tree: &ImageTree) -> Result<(), ImageError> {
+        let names = self.names(tree)?;
         // Those that get a tag come last: before that, nobody sees anything of the image.
         let (tagged, others): (Vec<_>, Vec<_>) = tree
             .documents
@@ -181,13 +192,17 @@ pub(super) async fn transfer(
     artifacts: &[Artifact],
     progress: &Progress,
 ) -> Result<Moved, ImageError> {
+    sink.check(whole)?;
     let mut moved = Moved::default();
+    let mut seen = BTreeSet::new();
     for image in images {
-        let part = move_blobs(&image.tree.blobs, &image.source, sink, progress).await?;
+        let blobs: Vec<BlobRef> =
+            image.tree.blobs.iter().filter(|blob| seen.insert(blob.digest)).cloned().collect();
+        let part = move_blobs(&blobs, &image.source, sink, progress).await?;
         moved.written += part.written;
         moved.unchanged += part.unchanged;
     }
-    sink.finish(whole).await?;
+    // What refers to an image may be there before it; once it has its name, all is there.
     if let Sink::Registry(to) = sink {
         let quiet: Progress = Arc::new(|_| {});
         for artifact in artifacts {
@@ -196,6 +211,7 @@ pub(super) async fn transfer(
             to.repository.refer(artifact).await?;
         }
     }
+    sink.finish(whole).await?;
     Ok(moved)
 }
 
@@ -210,7 +226,7 @@ async fn move_blobs(
         for blob in blobs {
             sink.put(blob, source, progress).await?;
         }
-        let written = blobs.iter().map(|blob| blob.size).sum();
+        let written = blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
         return Ok(Moved { written, unchanged: 0 });
     }
     let mut blobs = blobs.to_vec();

@@ -1,6 +1,6 @@
 //! [`ImageTree`]: all that an image consists of, by name: what must be somewhere for the image to be there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oci_spec::image::Arch;
 
@@ -14,6 +14,8 @@ use super::manifest::{BlobRef, Document, Manifest, choose};
 const MOST_NESTED: usize = 4;
 /// No image consists of more manifests.
 const MOST_MANIFESTS: usize = 1000;
+/// Nor do they have more bytes than this and those of one more.
+const MOST_BYTES: usize = 64 << 20;
 
 /// An image, or several of one name and different endings.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +82,12 @@ impl ImageTree {
         joined
     }
 
+    /// The digests of what gets a name, by what is added to it.
+    pub(super) fn named(&self) -> BTreeMap<String, Digest> {
+        let roots = self.roots.iter();
+        roots.map(|root| (root.ending.clone(), root.reference.digest)).collect()
+    }
+
     /// The document of this digest.
     #[must_use]
     pub(super) fn document(&self, digest: &Digest) -> Option<&Document> {
@@ -125,7 +133,8 @@ impl Reading<'_> {
         if depth > MOST_NESTED {
             return Err(refuse("has indexes within indexes"));
         }
-        if self.tree.documents.len() >= MOST_MANIFESTS {
+        let bytes: usize = self.tree.documents.iter().map(|d| d.bytes.len()).sum();
+        if self.tree.documents.len() >= MOST_MANIFESTS || bytes > MOST_BYTES {
             return Err(refuse("has more manifests than any image should have"));
         }
         let mut document = self.source.document(&reference, self.origin).await?;

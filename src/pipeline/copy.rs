@@ -7,7 +7,7 @@ use super::error::PipelineError;
 use super::events::{Activity, Events, Stage};
 use super::summary::WrittenReport;
 use crate::image::reference::Reference;
-use crate::image::{self, Access, Platforms, WriteOptions};
+use crate::image::{self, Access, Platforms, Treatment, WriteOptions};
 
 /// What is to be copied.
 pub struct CopyJob {
@@ -17,6 +17,8 @@ pub struct CopyJob {
     pub destination: Reference,
     /// Which images of one for several platforms.
     pub platforms: Platforms,
+    /// Whether an image stays the one it is.
+    pub treatment: Treatment,
     /// How what is no image yet becomes one.
     pub options: WriteOptions,
 }
@@ -45,9 +47,10 @@ pub async fn copy(
     let name = job.destination.to_string();
     let options = Arc::new(job.options.clone());
     let task = events.start(Activity::Write { destination: name.clone() });
-    let CopyJob { sources, destination, platforms, .. } = &job;
+    let CopyJob { sources, destination, platforms, treatment, .. } = &job;
     let copy = |told| async move {
-        image::copy(sources, destination, platforms, &options, access, &told).await
+        let how = (platforms, *treatment);
+        image::copy(sources, destination, how, &options, access, &told).await
     };
     let copied = task.run(copy).await?;
     Ok(CopySummary {

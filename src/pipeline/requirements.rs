@@ -137,7 +137,11 @@ pub async fn requirements(
             }
         };
         let options = Arc::new(WriteOptions { earlier, subsets, ..job.options.clone() });
-        write::write(&workshop, &Arc::new(set), &tag, &job.destinations, &options).await?
+        let destinations = match earlier {
+            Earlier::Remove => job.destinations.clone(),
+            Earlier::Keep => of_part(&workshop, &job.destinations, &mut warnings),
+        };
+        write::write(&workshop, &Arc::new(set), &tag, &destinations, &options).await?
     };
     let mut failures = harvest.failures;
     failures.sort_by(|a, b| a.name.cmp(&b.name));
@@ -174,6 +178,28 @@ fn tag_of_part(
         // Nothing is lost, or the name is too long to be made longer.
         _ => Ok(tag.clone()),
     }
+}
+
+/// Where a set goes that lacks something: what a registry calls so is used by others, who are not to
+/// get less than they had.
+fn of_part(
+    workshop: &Workshop,
+    destinations: &[Reference],
+    warnings: &mut Vec<String>,
+) -> Vec<Reference> {
+    let of_one = |destination: &Reference| {
+        let Reference::Registry(name) = destination else { return destination.clone() };
+        let tag = name.tag().map_or_else(|| "latest".to_owned(), ToString::to_string);
+        let Ok(part) = format!("{tag}-partial").parse() else { return destination.clone() };
+        let part = Reference::Registry(name.with_tag(part));
+        let warning = format!(
+            "the image is called `{part}`, for something failed; `{destination}` stays as it was"
+        );
+        workshop.events.warn(warning.clone());
+        warnings.push(warning);
+        part
+    };
+    destinations.iter().map(of_one).collect()
 }
 
 /// What was obtained so far.

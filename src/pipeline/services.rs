@@ -99,15 +99,26 @@ pub(super) async fn subsets(
         let opened = Source::of_set(&set, &workshop.store, "the set")?;
         let supply = Supply::new(workshop.access(), workshop.events.clone());
         let source = SetSource::new(opened, workshop.target(), supply);
-        services
-            .iter()
-            .map(|service| {
-                subset(service, &source, &pins, &workshop).map_err(|source| {
-                    let service = service.name.written.clone();
-                    PipelineError::Service { service, source: Box::new(source) }
-                })
-            })
-            .collect()
+        let (mut subsets, mut failed) = (Vec::new(), None);
+        for service in &services {
+            match subset(service, &source, &pins, &workshop) {
+                Ok(subset) => subsets.push(subset),
+                Err(error) => {
+                    let name = service.name.written.clone();
+                    // The first one is the error; of the others there must be a word as well.
+                    if failed.is_some() {
+                        let cause = error.explain();
+                        workshop
+                            .events
+                            .warn(format!("the set is not enough for `{name}` either: {cause}"));
+                        continue;
+                    }
+                    failed =
+                        Some(PipelineError::Service { service: name, source: Box::new(error) });
+                }
+            }
+        }
+        failed.map_or(Ok(subsets), Err)
     })
     .await
 }

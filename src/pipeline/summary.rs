@@ -1,5 +1,6 @@
 //! [`Summary`]: what a requirements job did, as a value: for people at its end, as JSON for machines.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -69,6 +70,8 @@ pub struct WrittenReport {
     pub destination: String,
     /// The digest of the image's manifest, for an image.
     pub manifest: Option<Digest>,
+    /// The digests of the images of single services, by what was added to the name: `-keystone`.
+    pub services: BTreeMap<String, Digest>,
     /// Bytes that were written, or went over the network.
     pub bytes: u64,
     /// Bytes that were there already.
@@ -79,8 +82,10 @@ impl WrittenReport {
     /// What came of writing to `destination`.
     #[must_use]
     pub fn of(destination: String, written: &Written) -> Self {
-        let Written { manifest, bytes, unchanged, .. } = *written;
-        Self { destination, manifest, bytes, unchanged }
+        let Written { bytes, unchanged, .. } = *written;
+        let mut services = written.images.clone();
+        let manifest = services.remove("");
+        Self { destination, manifest, services, bytes, unchanged }
     }
 }
 

@@ -10,7 +10,7 @@ use super::events::{Activity, Stage};
 use super::summary::WrittenReport;
 use super::workshop::Workshop;
 use crate::image::reference::Reference;
-use crate::image::{self, WriteOptions};
+use crate::image::{self, Packing, WriteOptions};
 use crate::store::names::Tag;
 use crate::store::set::WheelSet;
 
@@ -34,7 +34,8 @@ pub async fn write(
         let (workshop, set, tag) = (Arc::clone(workshop), Arc::clone(set), tag.clone());
         blocking(move || Ok(workshop.store.save_set(&tag, &set)?)).await?;
     }
-    let written = destinations.iter().map(|to| write_one(workshop, set, to, options));
+    let packing = Packing::default();
+    let written = destinations.iter().map(|to| write_one(workshop, set, to, options, &packing));
     join_all(written).await.into_iter().collect()
 }
 
@@ -43,11 +44,14 @@ async fn write_one(
     set: &Arc<WheelSet>,
     destination: &Reference,
     options: &Arc<WriteOptions>,
+    packing: &Packing,
 ) -> Result<WrittenReport, PipelineError> {
     let name = destination.to_string();
     let task = workshop.events.start(Activity::Write { destination: name.clone() });
     let access = workshop.access();
-    let write = |told| async move { image::write(set, destination, options, &access, &told).await };
+    let write = |told| async move {
+        image::write(set, destination, options, packing, &access, &told).await
+    };
     let written = task.run(write).await?;
     if !written.strangers.is_empty() {
         workshop.events.warn(format!(

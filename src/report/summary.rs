@@ -97,6 +97,9 @@ fn figures(out: &mut String, summary: &Summary, paint: Paint) {
         if let Some(manifest) = &written.manifest {
             line(out, &format!("           {manifest}"));
         }
+        for (ending, manifest) in &written.services {
+            line(out, &format!("           {manifest} {ending}"));
+        }
     }
 }
 
@@ -149,6 +152,8 @@ pub fn installed(summary: &InstallSummary, paint: Paint) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::pipeline::summary::OmissionReport;
     use crate::vocab::digest::Digest;
@@ -179,6 +184,7 @@ mod tests {
             written: vec![WrittenReport {
                 destination: "oci:requirements:master".into(),
                 manifest: Some(Digest::of(b"manifest")),
+                services: BTreeMap::from([("-nova".into(), Digest::of(b"nova"))]),
                 bytes: 3 << 20,
                 unchanged: 37 << 20,
             }],
@@ -199,6 +205,7 @@ mod tests {
           failed       0
           written: oci:requirements:master, 3.0 MiB new, 37.0 MiB unchanged
                    sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f
+                   sha256:19e05df6b2e5fb94f3ee7eed2c02d340a1128a00231f5f6949641a143ab3b57a -nova
         "#);
     }
 
@@ -245,6 +252,7 @@ mod tests {
           failed       2
           written: oci:requirements:master, 3.0 MiB new, 37.0 MiB unchanged
                    sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f
+                   sha256:19e05df6b2e5fb94f3ee7eed2c02d340a1128a00231f5f6949641a143ab3b57a -nova
         "#);
     }
 

@@ -137,9 +137,21 @@ impl Host {
         if !matches!(failure, Failure::Again(HttpError::Network { .. }, _)) {
             return Err(failure.map(Into::into));
         }
-        match self.greet(&http).await {
-            Ok(()) => Ok(http),
-            Err(_) => Err(failure.map(Into::into)),
+        // A connection may have broken for another reason, and a server of https answers http with 400 or
+        // sends us back: only what a registry answers counts.
+        let ask = Ask { method: Method::GET, url: &http, headers: HeaderMap::new(), body: None };
+        match self.client.once(ask).await {
+            Ok(response)
+                if matches!(response.status(), StatusCode::OK | StatusCode::UNAUTHORIZED)
+                    && response.url().scheme() == "http" =>
+            {
+                self.heed(response.headers());
+                if !is_loopback(&http) {
+                    tracing::warn!(host = %self.name, "the registry is spoken to by plain http");
+                }
+                Ok(http)
+            }
+            _ => Err(failure.map(Into::into)),
         }
     }
 
@@ -171,6 +183,7 @@ impl Host {
         let mut first = headers.clone();
         let login = if ours { self.authorization(name, scopes).await? } else { None };
         let had_login = login.is_some();
+        let used = login.clone();
         if let Some(login) = login {
             first.insert(AUTHORIZATION, login);
         }
@@ -180,7 +193,7 @@ impl Host {
             return Ok(response);
         }
         self.heed(response.headers());
-        self.forget(scopes);
+        self.forget(scopes, used.as_ref());
         if had_body {
             let error = RegistryError::refused(self, "a request", response).await;
             // The body is gone; whoever has it makes it anew, and the next login with it.
@@ -209,8 +222,13 @@ impl Host {
         self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn forget(&self, scopes: &Scopes) {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(scopes);
+    /// Forgets the token that was refused; another request may have got the next one meanwhile.
+    fn forget(&self, scopes: &Scopes, used: Option<&HeaderValue>) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_used = |(token, _): &(Token, Instant)| bearer(token.secret()).as_ref() == used;
+        if tokens.get(scopes).is_some_and(is_used) {
+            tokens.remove(scopes);
+        }
     }
 
     fn token(&self, scopes: &Scopes) -> Option<String> {
@@ -233,13 +251,13 @@ impl Host {
                 }
                 _ => Ok(None),
             },
-            Some(Challenge::Bearer(bearer)) => {
+            Some(Challenge::Bearer(asked)) => {
                 let _asking = self.asking.lock().await;
                 let token = match self.token(scopes) {
                     Some(token) => token,
-                    None => self.ask_token(&bearer, name, scopes).await?,
+                    None => self.ask_token(&asked, name, scopes).await?,
                 };
-                Ok(secret(&format!("Bearer {token}")))
+                Ok(bearer(&token))
             }
         }
     }
@@ -336,6 +354,10 @@ fn basic(name: &str, password: &str) -> HeaderValue {
     use base64::Engine as _;
     let login = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
     secret(&format!("Basic {login}")).expect("base64 is a header value")
+}
+
+fn bearer(token: &str) -> Option<HeaderValue> {
+    secret(&format!("Bearer {token}"))
 }
 
 /// A header value that is not shown.

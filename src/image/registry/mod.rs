@@ -26,7 +26,7 @@ use crate::http::client::Client;
 
 pub use host::Protocol;
 
-use docker_config::DockerConfig;
+use docker_config::{DockerConfig, LoginPlaces};
 use error::RegistryError;
 use host::Host;
 use name::ImageName;
@@ -40,8 +40,8 @@ mod tests;
 pub struct RegistrySettings {
     /// What makes the requests.
     pub client: Client,
-    /// Who we are to which registry.
-    pub logins: DockerConfig,
+    /// Where it says who we are to which registry; looked at when the first one is spoken to.
+    pub logins: LoginPlaces,
     /// By https or http.
     pub protocol: Protocol,
     /// A blob of at most so many bytes is uploaded in one request; of a larger one, as many in each.
@@ -57,6 +57,7 @@ pub const CHUNK: u64 = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Registries {
     settings: Arc<RegistrySettings>,
+    logins: Arc<Mutex<Option<DockerConfig>>>,
     hosts: Arc<Mutex<HashMap<String, Arc<Host>>>>,
 }
 
@@ -64,13 +65,14 @@ impl Registries {
     /// Registries that are spoken to in this way.
     #[must_use]
     pub fn new(settings: RegistrySettings) -> Self {
-        Self { settings: Arc::new(settings), hosts: Arc::default() }
+        Self { settings: Arc::new(settings), logins: Arc::default(), hosts: Arc::default() }
     }
 
     /// The repository that `name` is in.
     ///
     /// # Errors
-    /// [`RegistryError::Http`] when the registry's own certificates cannot be read.
+    /// [`RegistryError::Http`] when the registry's own certificates cannot be read, [`RegistryError::Login`]
+    /// when the logins cannot.
     pub(super) fn repository(&self, name: &ImageName) -> Result<Repository, RegistryError> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let host = match hosts.get(name.host()) {
@@ -98,7 +100,14 @@ impl Registries {
             [] => settings.client.clone(),
             _ => settings.client.trusting(roots)?,
         };
+        let logins = {
+            let mut known = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*known {
+                Some(logins) => logins.clone(),
+                None => known.insert(DockerConfig::read(&settings.logins)?).clone(),
+            }
+        };
         let (host, api) = (name.host().to_owned(), name.api_host().to_owned());
-        Ok(Host::new(host, api, settings.protocol, client, settings.logins.clone()))
+        Ok(Host::new(host, api, settings.protocol, client, logins))
     }
 }

@@ -151,7 +151,10 @@ impl Repository {
         loop {
             match self.try_referrers(subject, INDEX_TYPE).await {
                 Ok(found) => return Ok(found),
-                Err(Failure::Final(RegistryError::Refused { .. })) => return Ok(None),
+                // An API that is not for us is as good as none.
+                Err(Failure::Final(
+                    RegistryError::Refused { .. } | RegistryError::Denied { .. },
+                )) => return Ok(None),
                 Err(failure) => retries.after(failure).await?,
             }
         }

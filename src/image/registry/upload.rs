@@ -85,7 +85,8 @@ impl Repository {
         let told = Arc::default();
         let mut upload =
             Upload { to: self, blob, source, mount_from, progress, stage: Stage::New, told };
-        let mut retries = self.client().retries();
+        // Several requests make one upload.
+        let mut retries = self.client().retries().times(3);
         let mut farthest = 0;
         loop {
             let failure = match upload.step().await {
@@ -99,7 +100,7 @@ impl Repository {
                 && matches!(upload.stage, Stage::Open { .. } | Stage::Unsure { .. })
             {
                 farthest = reached;
-                retries = self.client().retries();
+                retries = self.client().retries().times(3);
             }
             retries.after(failure).await?;
         }
@@ -187,12 +188,19 @@ impl Upload<'_> {
         let response = self.send(Method::PATCH, location.clone(), headers, offset..end).await?;
         match response.status() {
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::CREATED => {
-                let offset = reported(&response).unwrap_or(end);
-                if offset > end {
+                let reached = reported(&response).unwrap_or(end);
+                if reached > end {
                     return Err(Failure::Final(self.fault("says it has more bytes than it got")));
                 }
+                if reached <= offset {
+                    self.stage = Stage::Unsure { location: location.clone() };
+                    return Err(Failure::Again(
+                        self.fault("keeps none of the bytes it gets"),
+                        None,
+                    ));
+                }
                 let location = self.location(&response, location).map_err(Failure::Final)?;
-                self.stage = Stage::Open { location, offset };
+                self.stage = Stage::Open { location, offset: reached };
                 Ok(())
             }
             StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND => {
@@ -244,7 +252,8 @@ impl Upload<'_> {
         let sent = Arc::new(AtomicU64::new(0));
         let failed: Arc<Mutex<Option<ImageError>>> = Arc::default();
         let body = match length {
-            0 => Body::from(Vec::new()),
+            // As a stream, for the registry may be long about what it has.
+            0 => Body::wrap_stream(futures::stream::empty::<std::io::Result<Vec<u8>>>()),
             _ => self.body(span, &sent, &failed).await.map_err(Failure::Final)?,
         };
         let scopes = self.to.scopes(Purpose::Push);
