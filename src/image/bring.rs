@@ -427,6 +427,55 @@ impl Read for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::testing::{access, blocked, quiet};
+    use crate::support::index::IndexServer;
+
+    /// Wheels that an index says are in the file `abcdefghij`: at these places, of these bytes.
+    fn brought(wheels: &[(u64, &str)]) -> Result<Vec<String>, ImageError> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let server = IndexServer::new();
+        server.put("/x.tar", "application/x-tar", "abcdefghij");
+        let access = access(&store);
+        let file = Arc::new(RemoteFile::Url {
+            client: access.client.clone(),
+            url: server.at("/x.tar").parse().unwrap(),
+            size: Some(10),
+            etag: None,
+        });
+        let offered: Vec<OfferedWheel> = wheels
+            .iter()
+            .enumerate()
+            .map(|(at, (offset, bytes))| OfferedWheel {
+                filename: format!("a{at}-1-py3-none-any.whl").parse().unwrap(),
+                size: bytes.len() as u64,
+                sha256: Some(Digest::of(bytes.as_bytes())),
+                metadata: None,
+                origin: None,
+                place: WheelPlace::Span(Arc::clone(&file), *offset),
+            })
+            .collect();
+        let wanted: Vec<&OfferedWheel> = offered.iter().collect();
+        let located = blocked(bring(&wanted, &access, &quiet()))?;
+        Ok(located.iter().map(|wheel| fs_err::read_to_string(wheel.file.path()).unwrap()).collect())
+    }
+
+    #[test]
+    fn wheels_come_from_where_they_stand_or_not_at_all() {
+        assert_eq!(brought(&[(0, "abc"), (4, "ef"), (9, "j")]).unwrap(), ["abc", "ef", "j"]);
+        // Wherever an index says they are, in whatever order, even one upon the other.
+        assert_eq!(brought(&[(4, "ef"), (0, "abcdef"), (0, "a")]).unwrap(), ["ef", "abcdef", "a"]);
+        for wheels in [
+            &[(0, "abc"), (0, "xyz"), (4, "ef")][..],
+            &[(1, "bcd"), (2, "xy"), (3, "z")],
+            &[(0, "x"), (9, "j")],
+        ] {
+            let error = brought(wheels).unwrap_err();
+            assert!(matches!(error, ImageError::Damaged { .. }), "{error}");
+        }
+        let error = brought(&[(8, "ijk")]).unwrap_err();
+        assert!(matches!(error, ImageError::Cut { .. } | ImageError::Http(_)), "{error}");
+    }
 
     #[test]
     fn neighbours_come_in_one_request() {
