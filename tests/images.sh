@@ -18,6 +18,7 @@ fi
 LOCI=$(realpath "$LOCI")
 only=${1:-.}
 python=$(command -v "${PYTHON:-python3}")
+work=$(mktemp -d "${WORK:-${TMPDIR:-/tmp}}/images.XXXXXX")
 . tests/parts.sh
 export LOCI_STORE=$work/store LOCI_PYTHON=$python LOCI_PROGRESS=none
 unset REGISTRY_PROTOCOL REGISTRY_INSECURE SSL_CERT_FILE WHEELS PROJECT SOURCE_DATE_EPOCH
@@ -243,6 +244,22 @@ only_what_is_needed_moves() {
     [ "$bytes" -lt "$(cd "$set_dir" && bound jinja2-* MarkupSafe-*)" ]
 }
 try only_what_is_needed_moves registry
+
+a_service_has_an_image_of_its_layers() {
+    "$LOCI" --quiet build requirements -c "$work/upper-constraints.txt" --services requests \
+        -o "docker://$plain/loci/services:set"
+    skopeo copy --quiet --src-tls-verify=false "docker://$plain/loci/services:set-requests" oci:copy:set
+    unpacked copy:set root
+    # Whole layers, so perhaps more than its own wheels, but not those that have a layer to themselves.
+    (cd "$set_dir" && ls -- certifi-* charset_normalizer-* idna-* requests-* urllib3-*) >expected
+    (cd root && ls -- *.whl) | comm -13 - expected | cmp - /dev/null
+    [ ! -e root/"$(cd "$set_dir" && ls pillow-*)" ]
+    rm -rf store
+    "$LOCI" --quiet --store "$PWD/store" install requests --wheels "docker://$plain/loci/services:set-requests" \
+        --prefix "$PWD/prefix"
+    ./prefix/bin/python -c 'import requests'
+}
+try a_service_has_an_image_of_its_layers registry skopeo umoci
 
 # ---- a registry that wants to know whom it talks to ---------------------------------------------
 

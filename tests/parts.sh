@@ -1,11 +1,14 @@
 # Sourced: starts and stops the real programs that images are exchanged with, on loopback ports the
-# kernel chooses and below one new folder. Nothing of the user's own is read or written: not their
-# logins, engines or containers' storage.
+# kernel chooses. Nothing of the user's own is read or written: not their logins, engines or
+# containers' storage.
 #
-#   . tests/parts.sh              $work is there now, and what is started stops when the script ends
+#   . tests/parts.sh              everything happens below $work, a folder that the script has just
+#                                 made; at its end what was started stops, and the folder is removed
+#                                 (KEEP=1: is kept)
 #   registry NAME [SECURE]        $registry is its host:port, $registry_dir its folder; SECURE is TLS
 #                                 by a certificate authority of its own ($authority) and a login
 #                                 ($login, $password)
+#   stop_last FOLDER              ends it and removes its folder
 #   engine                        Docker Engine: $docker speaks to it from then on
 #
 # A program that is not there, or cannot run here, is no failure: `missing PART` says why it is.
@@ -13,7 +16,7 @@
 # shellcheck shell=bash disable=SC2034
 set -euo pipefail
 
-work=$(mktemp -d "${WORK:-${TMPDIR:-/tmp}}/loci-parts.XXXXXX")
+: "${work:?is the new folder of the script that sources this}"
 started=()
 declare -A why_missing=()
 
@@ -26,12 +29,11 @@ stop_parts() {
         wait "$pid" 2>/dev/null || true
     done
     started=()
-    [ -z "${KEEP:-}" ] || return 0
     # Engines mount below their folders; one that was killed did not unmount.
     while read -r _ target _; do
         case $target in "$work"/*) umount -l "$target" 2>/dev/null || true ;; esac
     done < <(tac /proc/mounts)
-    rm -rf "$work"
+    [ -n "${KEEP:-}" ] || rm -rf "$work"
 }
 trap stop_parts EXIT
 trap 'exit 130' INT
@@ -126,6 +128,15 @@ certificates() {
         -extfile <(echo 'subjectAltName=DNS:localhost,IP:127.0.0.1') 2>/dev/null
 }
 
+# Ends the part that was started last, and removes its folder.
+stop_last() {
+    local pid=${started[-1]}
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+    unset 'started[-1]'
+    rm -rf "$1"
+}
+
 # Docker Engine without networks: builds and containers use the host's.
 engine() {
     local dir=$work/engine pid driver
@@ -155,8 +166,9 @@ engine() {
 # What the containers' tools need to leave the user's storage and settings alone.
 containers_storage=(--root "$work/containers" --runroot "$work/run/containers")
 # skopeo, buildah and podman find neither logins nor rules of the user's.
+skopeo_here=(skopeo --policy "$work/policy.json" --tmpdir "$work")
 skopeo() {
-    command skopeo --policy "$work/policy.json" --tmpdir "$work" "$@"
+    command "${skopeo_here[@]}" "$@"
 }
 buildah() {
     command buildah "${containers_storage[@]}" "$@"
