@@ -132,7 +132,7 @@ struct Part {
     place: Place,
 }
 
-/// Large wheels alone, small ones in buckets, the texts and the index last.
+/// The largest wheels alone, the others with their like, the texts and the index last.
 fn split(
     set: &WheelSet,
     mut index: WheelIndex,
