@@ -4,12 +4,13 @@
 //! (`flock`), and a directory in `loci/tmp/` of the same name for its temporary files. Into the file goes
 //! the digest of every blob, and of every build environment, that the command has asked for or written.
 //! The kernel drops the lock when the command ends in whatever way, so a lease that can be locked is
-//! dead: it holds nothing, and its temporary files are nobody's (see [`leases`](super::leases)).
+//! dead: it holds nothing, and its temporary files are nobody's (see `leases`).
 //!
 //! # Why nothing is deleted that somebody counts on
 //!
 //! A digest is recorded *before* its blob is looked for, and before a new blob gets its name; and it is
-//! recorded inside the [`Gate`]. `gc` closes the gate, and while it is closed, in this order,
+//! recorded inside the gate (`loci/lock`, locked by all who are inside together, and closed by one alone).
+//! `gc` closes the gate, and while it is closed, in this order,
 //!
 //! 1. reads all live leases,
 //! 2. reads the names (`index.json`) and what they lead to,
