@@ -147,8 +147,14 @@ pub async fn copy(
     };
     let by_wheels = images.is_empty() || !destination.is_image() || treatment == Treatment::Remake;
     if let (Some(source), true) = (one, by_wheels) {
+        if let (Some(image), Platforms::One(_)) = (images.first(), platforms) {
+            // There must be such an image, though only its wheels are wanted.
+            image.tree(platforms).await?;
+        }
         let machine = match platforms {
-            Platforms::One(architecture) => machine_of(architecture),
+            Platforms::One(architecture) | Platforms::Best(architecture) => {
+                machine_of(architecture)
+            }
             Platforms::All => options.machine.clone(),
         };
         return copy_wheels(source, destination, &machine, options, access, progress).await;
@@ -158,7 +164,7 @@ pub async fn copy(
         return Err(ImageError::NotAnImage { reference: other.to_string() });
     }
     // Such an archive has no place for an index.
-    let host = Platforms::One(architecture(&options.machine));
+    let host = Platforms::Best(architecture(&options.machine));
     let platforms = match (destination, platforms) {
         (Reference::DockerArchive { .. }, Platforms::All) => &host,
         (_, platforms) => platforms,

@@ -158,28 +158,45 @@ pub(super) fn architecture(machine: &str) -> Arch {
     }
 }
 
+/// How an image is found in an index of `origin`, for Linux on an architecture.
+pub(super) type Choose =
+    for<'a> fn(&'a ImageIndex, &Arch, &str) -> Result<&'a Descriptor, ImageError>;
+
 /// The entry of an index for Linux on `architecture`; the only one, whatever it is for.
+pub(super) fn choose_or_only<'a>(
+    index: &'a ImageIndex,
+    architecture: &Arch,
+    origin: &str,
+) -> Result<&'a Descriptor, ImageError> {
+    match images(index)[..] {
+        [only] => Ok(only),
+        _ => choose(index, architecture, origin),
+    }
+}
+
+/// The entries of an index that are images: what build tools attest stands there as if it were an image
+/// of no platform.
+fn images(index: &ImageIndex) -> Vec<&Descriptor> {
+    let unknown = Arch::Other("unknown".into());
+    let is_image = |descriptor: &&Descriptor| {
+        descriptor.platform().as_ref().is_none_or(|platform| *platform.architecture() != unknown)
+    };
+    index.manifests().iter().filter(is_image).collect()
+}
+
+/// The entry of an index for Linux on `architecture`.
 pub(super) fn choose<'a>(
     index: &'a ImageIndex,
     architecture: &Arch,
     origin: &str,
 ) -> Result<&'a Descriptor, ImageError> {
-    let is_image = |descriptor: &&Descriptor| {
-        // What build tools attest stands in an index as if it were an image of no platform.
-        let unknown = Arch::Other("unknown".into());
-        descriptor.platform().as_ref().is_none_or(|platform| *platform.architecture() != unknown)
-    };
     let fits = |descriptor: &&Descriptor| {
         descriptor.platform().as_ref().is_none_or(|platform| {
             *platform.os() == Os::Linux && platform.architecture() == architecture
         })
     };
-    let images: Vec<&Descriptor> = index.manifests().iter().filter(is_image).collect();
-    let chosen = match images[..] {
-        [only] => Some(only),
-        _ => images.iter().copied().find(|descriptor| fits(descriptor)),
-    };
-    chosen.ok_or_else(|| {
+    let images = images(index);
+    images.iter().copied().find(fits).ok_or_else(|| {
         let platforms: Vec<String> = images
             .iter()
             .filter_map(|descriptor| descriptor.platform().as_ref())

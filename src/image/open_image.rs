@@ -5,10 +5,10 @@ use oci_spec::image::Arch;
 use super::Access;
 use super::blob_source::{BlobSource, blocking};
 use super::error::ImageError;
-use super::manifest::BlobRef;
+use super::manifest::{BlobRef, choose_or_only};
 use super::reference::Reference;
 use super::registry::name::ImageName;
-use super::tree::{ImageTree, Platforms};
+use super::tree::{ImageTree, Platforms, resolve};
 use super::{archive_files, layout};
 
 /// How many tags are named when one is not there.
@@ -88,7 +88,8 @@ impl OpenImage {
         ImageTree::read(self.root.clone(), &self.source, platforms, &self.origin).await
     }
 
-    /// The manifest of the image for Linux on `architecture`.
+    /// The manifest of the image for Linux on `architecture`, or of the only one: which of its wheels fit
+    /// is told by their tags.
     ///
     /// # Errors
     /// [`ImageError`].
@@ -97,8 +98,15 @@ impl OpenImage {
         architecture: &Arch,
     ) -> Result<(BlobRef, Box<oci_spec::image::ImageManifest>), ImageError> {
         let (document, manifest) =
-            super::tree::resolve(self.root.clone(), &self.source, architecture, &self.origin)
+            resolve(self.root.clone(), &self.source, architecture, &self.origin, choose_or_only)
                 .await?;
+        if let Some(kind) = manifest.artifact_type() {
+            let fault = match kind.as_ref() {
+                SET_TYPE => "is a set in a store, which is read as `store:TAG`".to_owned(),
+                kind => format!("is no image of wheels but an artifact: `{kind}`"),
+            };
+            return Err(ImageError::Image { origin: self.origin.clone(), fault });
+        }
         Ok((document.reference, manifest))
     }
 }

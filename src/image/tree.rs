@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oci_spec::image::Arch;
+use oci_spec::image::{Arch, ImageConfiguration, ImageManifest, Os};
 
 use crate::vocab::digest::Digest;
 
 use super::blob_source::BlobSource;
 use super::error::ImageError;
-use super::manifest::{BlobRef, Document, Manifest, choose};
+use super::manifest::{BlobRef, Choose, Document, MOST_MANIFEST, Manifest, choose, choose_or_only};
 
 /// Indexes within indexes go no deeper than this.
 const MOST_NESTED: usize = 4;
@@ -44,6 +44,8 @@ pub enum Platforms {
     All,
     /// The one for Linux on this architecture, without the index.
     One(Arch),
+    /// That one too, but where there is only one, whatever it is for.
+    Best(Arch),
 }
 
 impl ImageTree {
@@ -57,8 +59,18 @@ impl ImageTree {
         platforms: &Platforms,
         origin: &str,
     ) -> Result<Self, ImageError> {
-        if let Platforms::One(architecture) = platforms {
-            root = resolve(root, source, architecture, origin).await?.0.reference;
+        match platforms {
+            Platforms::All => {}
+            Platforms::One(architecture) => {
+                let (document, manifest) =
+                    resolve(root, source, architecture, origin, choose).await?;
+                check_platform(&manifest, source, architecture, origin).await?;
+                root = document.reference;
+            }
+            Platforms::Best(architecture) => {
+                root =
+                    resolve(root, source, architecture, origin, choose_or_only).await?.0.reference;
+            }
         }
         let mut reading = Reading { source, origin, tree: Self::default(), seen: BTreeSet::new() };
         let root = reading.visit(root, 0).await?;
@@ -95,7 +107,8 @@ impl ImageTree {
     }
 }
 
-/// Follows `root` through indexes to the manifest of one image, for Linux on `architecture`.
+/// Follows `root` through indexes to the manifest of one image, for Linux on `architecture`, as `choose`
+/// finds it in each.
 ///
 /// # Errors
 /// As for [`ImageTree::read`].
@@ -104,7 +117,8 @@ pub(super) async fn resolve(
     source: &BlobSource,
     architecture: &Arch,
     origin: &str,
-) -> Result<(Document, Box<oci_spec::image::ImageManifest>), ImageError> {
+    choose: Choose,
+) -> Result<(Document, Box<ImageManifest>), ImageError> {
     let mut reference = root;
     for _ in 0..=MOST_NESTED {
         let document = source.document(&reference, origin).await?;
@@ -116,6 +130,30 @@ pub(super) async fn resolve(
         }
     }
     Err(ImageError::Image { origin: origin.into(), fault: "has indexes within indexes".into() })
+}
+
+/// Whether an image is for Linux on `architecture`, as its configuration says: not every image stands in
+/// an index, and then only that says it.
+async fn check_platform(
+    manifest: &ImageManifest,
+    source: &BlobSource,
+    architecture: &Arch,
+    origin: &str,
+) -> Result<(), ImageError> {
+    let blob = BlobRef::of(manifest.config(), origin)?;
+    let bytes = source.small(&blob, origin, MOST_MANIFEST).await?;
+    let config: ImageConfiguration = serde_json::from_slice(&bytes).map_err(|source| {
+        ImageError::Manifest { origin: origin.into(), digest: blob.digest, source }
+    })?;
+    if *config.os() == Os::Linux && config.architecture() == architecture {
+        return Ok(());
+    }
+    let fault = format!(
+        "is an image for {}/{}, and not for linux/{architecture}",
+        config.os(),
+        config.architecture()
+    );
+    Err(ImageError::Image { origin: origin.into(), fault })
 }
 
 struct Reading<'a> {

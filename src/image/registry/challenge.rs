@@ -57,6 +57,16 @@ impl Challenge {
     }
 }
 
+/// Whether the registry says in the values of `WWW-Authenticate` that the token it was shown is not good any
+/// more, so that another one may be (RFC 6750 3.1). One that does not allow enough is no such token.
+#[must_use]
+pub fn has_ended<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    values.into_iter().map(String::from_utf8_lossy).any(|value| {
+        let mut offers = offers_in(&value).into_iter();
+        offers.any(|offer| offer.is("Bearer") && offer.get("error") == Some("invalid_token"))
+    })
+}
+
 /// One challenge of any scheme.
 struct Offer<'a> {
     scheme: &'a str,
@@ -231,6 +241,16 @@ mod tests {
         case(&["Bearer", "realm=\"https://h/t\""], "nothing");
         case(&["\"Basic\"=x", "=", "\\", ""], "nothing");
         case(&[], "nothing");
+    }
+
+    #[test]
+    fn a_token_that_ended_is_told_from_one_that_does_not_allow_enough() {
+        let ended = |value: &str| has_ended([value.as_bytes()]);
+        assert!(ended(r#"Bearer realm="https://h/t",error="invalid_token",scope="a""#));
+        assert!(ended(r#"Basic realm="x", bearer realm="https://h/t", error=invalid_token"#));
+        assert!(!ended(r#"Bearer realm="https://h/t",error="insufficient_scope""#));
+        assert!(!ended(r#"Basic realm="x", error="invalid_token""#));
+        assert!(!ended(""));
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::host::{Host, small_body};
 use super::login::LoginError;
+use super::name::ImageName;
 use super::token::TokenError;
 use crate::http::error::{HttpError, Shown};
 use crate::vocab::digest::Digest;
@@ -31,23 +32,48 @@ pub enum RegistryError {
         #[source]
         source: url::ParseError,
     },
-    /// It does not let us: there is no login for it, or not one that may.
-    #[error("`{host}` does not give access to {what}: {status}{}", said(text))]
+    /// There is no login for it, and without one it does not let us.
+    #[error("`{host}` gives no access to `{repository}` without a login: {status}{}", said(text))]
+    NoLogin {
+        /// The registry.
+        host: String,
+        /// The repository, without the host.
+        repository: String,
+        /// The status of its answer.
+        status: StatusCode,
+        /// What it said.
+        text: String,
+    },
+    /// The login is good, and may not do what it was to do.
+    #[error(
+        "`{host}` gives no access to `{repository}` with the login there is: {status}{}",
+        said(text)
+    )]
     Denied {
         /// The registry.
         host: String,
-        /// What was asked for.
-        what: String,
+        /// The repository, without the host.
+        repository: String,
+        /// The status of its answer.
+        status: StatusCode,
+        /// What it said.
+        text: String,
+    },
+    /// The login is not good.
+    #[error("`{host}` refuses the login there is for it: {status}{}", said(text))]
+    WrongLogin {
+        /// The registry.
+        host: String,
         /// The status of its answer.
         status: StatusCode,
         /// What it said.
         text: String,
     },
     /// It answers something else than what was wanted.
-    #[error("`{host}` refuses {what}: {status}{}", said(text))]
+    #[error("`{repository}` refuses {what}: {status}{}", said(text))]
     Refused {
-        /// The registry.
-        host: String,
+        /// The repository, with the registry's host.
+        repository: String,
         /// What was asked for.
         what: String,
         /// The status of its answer.
@@ -98,20 +124,20 @@ pub enum RegistryError {
         found: Digest,
     },
     /// An upload is answered by something the specification does not have.
-    #[error("`{host}` takes up {what}, but {fault}")]
+    #[error("`{repository}` takes up {what}, but {fault}")]
     Upload {
-        /// The registry.
-        host: String,
+        /// The repository, with the registry's host.
+        repository: String,
         /// What was uploaded.
         what: String,
         /// What is wrong with the answer.
         fault: String,
     },
     /// Nothing moves any more.
-    #[error("`{host}` took no byte of {what} for {seconds} seconds")]
+    #[error("`{repository}` took no byte of {what} for {seconds} seconds")]
     Stalled {
-        /// The registry.
-        host: String,
+        /// The repository, with the registry's host.
+        repository: String,
         /// What was uploaded.
         what: String,
         /// How long.
@@ -134,31 +160,66 @@ struct ToldError {
 }
 
 impl RegistryError {
-    /// The error that this answer is to a request for `what`.
-    pub(super) async fn refused(host: &Host, what: &str, response: Response) -> Self {
+    /// The error that this answer is to a request for `what` of `name`'s repository.
+    pub(super) async fn refused(
+        host: &Host,
+        name: &ImageName,
+        what: &str,
+        response: Response,
+    ) -> Self {
         let status = response.status();
-        let body = small_body(response, MOST_SAID).await.unwrap_or_default();
-        let text = match serde_json::from_slice::<Told>(&body) {
-            Ok(told) => {
-                let words = told
-                    .errors
-                    .into_iter()
-                    .map(|error| if error.message.is_empty() { error.code } else { error.message });
-                words.filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")
-            }
-            // A page of some proxy says nothing that the status does not.
-            Err(_) => String::new(),
-        };
-        let (host, what) = (host.name().to_owned(), what.to_owned());
-        // It is shown on one line, and is not ours.
-        let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Self::Denied { host, what, status, text }
-            }
-            _ => Self::Refused { host, what, status, text },
+        let text = told(response).await;
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            let repository = format!("{}/{}", host.name(), name.repository());
+            return Self::Refused { repository, what: what.to_owned(), status, text };
+        }
+        let (repository, has_login) = (name.repository().to_owned(), host.has_login(name).await);
+        let is_wrong = status == StatusCode::UNAUTHORIZED && host.wants_password();
+        let host = host.name().to_owned();
+        match has_login {
+            false => Self::NoLogin { host, repository, status, text },
+            true if is_wrong => Self::WrongLogin { host, status, text },
+            true => Self::Denied { host, repository, status, text },
         }
     }
+
+    /// The error that this answer of a token server is.
+    pub(super) async fn no_token(host: &Host, name: &ImageName, response: Response) -> Self {
+        let status = response.status();
+        let is_wrong = matches!(
+            status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST
+        );
+        if is_wrong && host.has_login(name).await {
+            // An identity token that ended is a bad request (RFC 6749 5.2).
+            let (host, text) = (host.name().to_owned(), told(response).await);
+            return Self::WrongLogin { host, status, text };
+        }
+        Self::refused(host, name, "a token", response).await
+    }
+
+    /// Whether it is our login that is wanting.
+    pub(super) const fn is_denial(&self) -> bool {
+        matches!(self, Self::NoLogin { .. } | Self::Denied { .. } | Self::WrongLogin { .. })
+    }
+}
+
+/// What an answer says, on one line.
+async fn told(response: Response) -> String {
+    let body = small_body(response, MOST_SAID).await.unwrap_or_default();
+    let text = match serde_json::from_slice::<Told>(&body) {
+        Ok(told) => {
+            let words = told
+                .errors
+                .into_iter()
+                .map(|error| if error.message.is_empty() { error.code } else { error.message });
+            words.filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")
+        }
+        // A page of some proxy says nothing that the status does not.
+        Err(_) => String::new(),
+    };
+    // It is not ours.
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 fn said(text: &str) -> String {

@@ -15,7 +15,7 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::challenge::{Bearer, Challenge};
+use super::challenge::{Bearer, Challenge, has_ended};
 use super::docker_config::DockerConfig;
 use super::error::RegistryError;
 use super::login::RegistryLogin;
@@ -43,6 +43,14 @@ pub enum Protocol {
 
 /// What a request is for.
 pub(super) type Scopes = BTreeSet<Scope>;
+
+/// What a request says of who makes it.
+#[derive(Debug)]
+struct Authorization {
+    value: HeaderValue,
+    /// Whether another one would be as good: it is a password, or a token that was asked for just now.
+    is_fresh: bool,
+}
 
 /// One registry.
 #[derive(Debug)]
@@ -145,7 +153,7 @@ impl Host {
                 if matches!(response.status(), StatusCode::OK | StatusCode::UNAUTHORIZED)
                     && response.url().scheme() == "http" =>
             {
-                self.heed(response.headers());
+                self.heed(&response);
                 if !is_loopback(&http) {
                     tracing::warn!(host = %self.name, "the registry is spoken to by plain http");
                 }
@@ -160,7 +168,7 @@ impl Host {
         let ask = Ask { method: Method::GET, url: base, headers: HeaderMap::new(), body: None };
         match self.client.once(ask).await {
             Ok(response) => {
-                self.heed(response.headers());
+                self.heed(&response);
                 Ok(())
             }
             Err(Failure::Again(HttpError::Status { .. }, _)) => Ok(()),
@@ -182,38 +190,43 @@ impl Host {
         let ours = self.is_at(url);
         let mut first = headers.clone();
         let login = if ours { self.authorization(name, scopes).await? } else { None };
-        let had_login = login.is_some();
-        let used = login.clone();
-        if let Some(login) = login {
-            first.insert(AUTHORIZATION, login);
+        if let Some(login) = &login {
+            first.insert(AUTHORIZATION, login.value.clone());
         }
         let ask = Ask { method: method.clone(), url, headers: first, body };
         let response = self.client.once(ask).await.map_err(|failure| failure.map(Into::into))?;
         if response.status() != StatusCode::UNAUTHORIZED || !ours {
             return Ok(response);
         }
-        self.heed(response.headers());
-        self.forget(scopes, used.as_ref());
+        self.heed(&response);
+        self.forget(scopes, login.as_ref());
+        let is_fresh = login.is_some_and(|login| login.is_fresh);
+        let ended = has_ended(www_authenticate(&response));
+        let next = self.authorization(name, scopes).await?;
+        let (Some(next), false) = (next, had_body && is_fresh && !ended) else {
+            return Ok(response);
+        };
         if had_body {
-            let error = RegistryError::refused(self, "a request", response).await;
-            // The body is gone; whoever has it makes it anew, and the next login with it.
-            return Err(if had_login {
-                Failure::Again(error, Some(Duration::ZERO))
-            } else {
-                Failure::Again(error, None)
-            });
+            // The body is gone; whoever has it makes it anew, and this login goes with it.
+            let error = RegistryError::refused(self, name, "a request", response).await;
+            return Err(Failure::Again(error, Some(Duration::ZERO)));
         }
-        let Some(login) = self.authorization(name, scopes).await? else { return Ok(response) };
         let mut second = headers;
-        second.insert(AUTHORIZATION, login);
+        second.insert(AUTHORIZATION, next.value.clone());
         let ask = Ask { method, url, headers: second, body: None };
-        self.client.once(ask).await.map_err(|failure| failure.map(Into::into))
+        let response = self.client.once(ask).await.map_err(|failure| failure.map(Into::into))?;
+        if response.status() == StatusCode::UNAUTHORIZED && has_ended(www_authenticate(&response)) {
+            // It was good, and others had the use of it, or the clocks differ.
+            self.forget(scopes, Some(&next));
+            let error = RegistryError::refused(self, name, "a request", response).await;
+            return Err(Failure::Again(error, None));
+        }
+        Ok(response)
     }
 
     /// Remembers what the registry wants of us.
-    fn heed(&self, headers: &HeaderMap) {
-        let values = headers.get_all(WWW_AUTHENTICATE);
-        if let Some(challenge) = Challenge::choose(values.iter().map(HeaderValue::as_bytes)) {
+    fn heed(&self, response: &Response) {
+        if let Some(challenge) = Challenge::choose(www_authenticate(response)) {
             *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge);
         }
     }
@@ -222,13 +235,25 @@ impl Host {
         self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Forgets the token that was refused; another request may have got the next one meanwhile.
-    fn forget(&self, scopes: &Scopes, used: Option<&HeaderValue>) {
+    /// Forgets the token that was `used`, unless another one took its place meanwhile.
+    fn forget(&self, scopes: &Scopes, used: Option<&Authorization>) {
+        let Some(used) = used else { return };
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_used = |(token, _): &(Token, Instant)| bearer(token.secret()).as_ref() == used;
-        if tokens.get(scopes).is_some_and(is_used) {
+        let known = tokens.get(scopes).and_then(|(token, _)| as_bearer(token.secret()));
+        if known.as_ref() == Some(&used.value) {
             tokens.remove(scopes);
         }
+    }
+
+    /// Whether a login for `name` was found.
+    pub(super) async fn has_login(&self, name: &ImageName) -> bool {
+        let known = self.known_logins.lock().await;
+        known.get(name.repository()).is_some_and(Option::is_some)
+    }
+
+    /// Whether the registry wants the login itself, and no token that it stands for.
+    pub(super) fn wants_password(&self) -> bool {
+        self.challenge() == Some(Challenge::Basic)
     }
 
     fn token(&self, scopes: &Scopes) -> Option<String> {
@@ -242,22 +267,25 @@ impl Host {
         &self,
         name: &ImageName,
         scopes: &Scopes,
-    ) -> Result<Option<HeaderValue>, Failure<RegistryError>> {
+    ) -> Result<Option<Authorization>, Failure<RegistryError>> {
+        let fresh = |value| Authorization { value, is_fresh: true };
         match self.challenge() {
             None => Ok(None),
             Some(Challenge::Basic) => match self.login(name).await.map_err(Failure::Final)? {
                 Some(RegistryLogin::Password { name, password }) => {
-                    Ok(Some(basic(&name, &password)))
+                    Ok(Some(fresh(basic(&name, &password))))
                 }
                 _ => Ok(None),
             },
             Some(Challenge::Bearer(asked)) => {
                 let _asking = self.asking.lock().await;
-                let token = match self.token(scopes) {
+                let known = self.token(scopes);
+                let is_fresh = known.is_none();
+                let token = match known {
                     Some(token) => token,
                     None => self.ask_token(&asked, name, scopes).await?,
                 };
-                Ok(bearer(&token))
+                Ok(as_bearer(&token).map(|value| Authorization { value, is_fresh }))
             }
         }
     }
@@ -313,7 +341,7 @@ impl Host {
         let ask = Ask { method, url: &url, headers, body };
         let response = self.client.once(ask).await.map_err(|failure| failure.map(Into::into))?;
         if !response.status().is_success() {
-            return Err(Failure::Final(RegistryError::refused(self, "a login", response).await));
+            return Err(Failure::Final(RegistryError::no_token(self, name, response).await));
         }
         let bytes = small_body(response, ANSWER_LIMIT).await?;
         let wrong =
@@ -356,8 +384,13 @@ fn basic(name: &str, password: &str) -> HeaderValue {
     secret(&format!("Basic {login}")).expect("base64 is a header value")
 }
 
-fn bearer(token: &str) -> Option<HeaderValue> {
+fn as_bearer(token: &str) -> Option<HeaderValue> {
     secret(&format!("Bearer {token}"))
+}
+
+/// What an answer wants to be told.
+fn www_authenticate(response: &Response) -> impl Iterator<Item = &[u8]> {
+    response.headers().get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes)
 }
 
 /// A header value that is not shown.

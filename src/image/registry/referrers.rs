@@ -151,10 +151,8 @@ impl Repository {
         loop {
             match self.try_referrers(subject, INDEX_TYPE).await {
                 Ok(found) => return Ok(found),
-                // An API that is not for us is as good as none.
-                Err(Failure::Final(
-                    RegistryError::Refused { .. } | RegistryError::Denied { .. },
-                )) => return Ok(None),
+                // Who has no such API may say so in any way; some say that it is forbidden.
+                Err(Failure::Final(_)) => return Ok(None),
                 Err(failure) => retries.after(failure).await?,
             }
         }

@@ -107,9 +107,12 @@ impl Repository {
         what: &str,
         response: Response,
     ) -> Failure<RegistryError> {
-        Failure::Final(
-            RegistryError::refused(&self.host, &format!("{what} of `{self}`"), response).await,
-        )
+        Failure::Final(self.refused(what, response).await)
+    }
+
+    /// The error that such an answer is.
+    pub(super) async fn refused(&self, what: &str, response: Response) -> RegistryError {
+        RegistryError::refused(&self.host, &self.name, what, response).await
     }
 
     /// The manifest called `reference`, a tag or a digest; none when there is none.

@@ -137,9 +137,7 @@ impl Upload<'_> {
         let ask = Ask { method: Method::POST, url: &url, headers, body: None };
         let response = match self.to.host.send(ask, &self.to.name, &scopes).await {
             // The login may not be good for both repositories; it may be for this one.
-            Err(Failure::Final(RegistryError::Denied { .. }))
-                if self.mount_from.take().is_some() =>
-            {
+            Err(Failure::Final(error)) if error.is_denial() && self.mount_from.take().is_some() => {
                 return Ok(None);
             }
             other => other.map_err(wrap)?,
@@ -205,7 +203,7 @@ impl Upload<'_> {
             }
             StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND => {
                 self.stage = Stage::Unsure { location: location.clone() };
-                let error = RegistryError::refused(&self.to.host, &self.what(), response).await;
+                let error = self.to.refused(&self.what(), response).await;
                 Err(Failure::Again(error.into(), None))
             }
             _ => Err(self.refusal(response).await),
@@ -222,7 +220,7 @@ impl Upload<'_> {
             // The bytes were not those, or not all of them.
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
                 let damaged = response.status() == StatusCode::BAD_REQUEST;
-                let error = RegistryError::refused(&self.to.host, &self.what(), response).await;
+                let error = self.to.refused(&self.what(), response).await;
                 if damaged {
                     self.source.blame(self.blob).await.map_err(Failure::Final)?;
                     self.stage = Stage::New;
@@ -246,6 +244,7 @@ impl Upload<'_> {
         let length = span.end - span.start;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_LENGTH, length.into());
+        let before = self.stage.clone();
         if let Stage::Open { location, .. } = &self.stage {
             self.stage = Stage::Unsure { location: location.clone() };
         }
@@ -262,11 +261,17 @@ impl Upload<'_> {
         let outcome = tokio::select! {
             outcome = answer => outcome.map_err(wrap),
             seconds = stalled(&sent, length, self.to.client().timeout()) => {
-                let (host, what) = (self.to.host.name().to_owned(), self.what());
-                let error = RegistryError::Stalled { host, what, seconds };
+                let (repository, what) = (self.to.to_string(), self.what());
+                let error = RegistryError::Stalled { repository, what, seconds };
                 Err(Failure::Again(error.into(), None))
             }
         };
+        // Who was not let in brought nothing.
+        if let Err(Failure::Again(ImageError::Registry(error), _)) = &outcome
+            && error.is_denial()
+        {
+            self.stage = before;
+        }
         // When it was our side that failed, no registry is to blame.
         match failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(Failure::Final(error)),
@@ -327,17 +332,16 @@ impl Upload<'_> {
     }
 
     fn what(&self) -> String {
-        format!("the blob {} of `{}`", self.blob.digest, self.to)
+        format!("the blob {}", self.blob.digest)
     }
 
     fn fault(&self, fault: &str) -> ImageError {
-        let (host, what) = (self.to.host.name().to_owned(), self.what());
-        RegistryError::Upload { host, what, fault: fault.to_owned() }.into()
+        let (repository, what) = (self.to.to_string(), self.what());
+        RegistryError::Upload { repository, what, fault: fault.to_owned() }.into()
     }
 
     async fn refusal(&self, response: Response) -> Failure<ImageError> {
-        let what = format!("the blob {}", self.blob.digest);
-        wrap(self.to.refusal(&what, response).await)
+        wrap(self.to.refusal(&self.what(), response).await)
     }
 }
 
