@@ -171,19 +171,27 @@ impl<'a> Download<'a> {
     }
 
     /// A file at a URL may change between two requests; without a version nobody would know.
-    fn hold_to_version(&mut self, response: &Response) -> Result<(), Failure<ImageError>> {
+    fn hold_to_version(
+        &mut self,
+        response: &Response,
+        expected: Option<&HeaderValue>,
+    ) -> Result<(), Failure<ImageError>> {
         if self.file.is_named_by_digest() {
             return Ok(());
         }
-        let version = self.file.version(response);
-        // An earlier request may have been answered: this one goes on from it.
-        let expected = self.version.clone().or_else(|| self.file.etag());
+        let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
+        // Where nothing was taken yet, and nothing before it by another request, any version will do.
         let is_new = self.position == self.start && self.file.etag().is_none();
-        if is_new || version.is_some() && version == expected {
-            self.version = version;
-            return Ok(());
+        match (expected, self.file.version(response)) {
+            (_, version) if is_new => self.version = version,
+            (Some(expected), Some(version)) if version == *expected => self.version = Some(version),
+            (Some(_), Some(_)) => return Err(Failure::Final(self.file.changed())),
+            // It gave the part because it is of that version (RFC 9110, "If-Range"), and need not say so.
+            (Some(expected), None) if is_part => self.version = Some(expected.clone()),
+            (None, version) if self.answer == Answer::None => self.version = version,
+            _ => return Err(Failure::Final(self.file.unversioned())),
         }
-        Err(Failure::Final(self.file.changed()))
+        Ok(())
     }
 
     async fn ask(&mut self) -> Result<(), Failure<ImageError>> {
@@ -197,13 +205,14 @@ impl<'a> Download<'a> {
                 false => format!("bytes={}-{}", self.position, self.end - 1),
             };
             headers.insert(RANGE, HeaderValue::try_from(range).expect("digits are a value"));
-            if let Some(version) = self.version.clone().or_else(|| self.file.etag()) {
-                headers.insert(IF_RANGE, version);
-            }
+        }
+        let version = self.version.clone().or_else(|| self.file.etag());
+        if let Some(version) = version.clone().filter(|_| !whole) {
+            headers.insert(IF_RANGE, version);
         }
         let response = self.file.get(headers).await?;
         if response.status().is_success() {
-            self.hold_to_version(&response)?;
+            self.hold_to_version(&response, version.as_ref())?;
         }
         self.skip = match response.status() {
             StatusCode::PARTIAL_CONTENT => {
@@ -225,6 +234,8 @@ impl<'a> Download<'a> {
                 self.end = self.position;
                 return Ok(());
             }
+            // It has no byte there, and would not have more of them another time.
+            StatusCode::RANGE_NOT_SATISFIABLE => return Err(Failure::Final(self.ended())),
             _ => return Err(self.file.refused(response).await),
         };
         self.response = Some(response);

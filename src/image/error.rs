@@ -201,6 +201,14 @@ pub enum ImageError {
         /// The file.
         file: String,
     },
+    /// A connection broke, and nobody knows whether what comes now is the same file.
+    #[error(
+        "the connection to `{file}` broke, and its server does not tell one version from another"
+    )]
+    Unversioned {
+        /// The file.
+        file: String,
+    },
     /// Something cannot be read.
     #[error("cannot read {what}")]
     Read {

@@ -4,7 +4,6 @@ use oci_spec::image::ImageManifest;
 use rayon::prelude::*;
 
 use crate::store::Store;
-use crate::store::set::SET_TYPE;
 
 use super::INDEX;
 use super::blobs::{Blobs, Place};
@@ -22,10 +21,6 @@ pub(super) fn read(
     origin: &str,
     store: &Store,
 ) -> Result<Contents, ImageError> {
-    if manifest.artifact_type().as_ref().is_some_and(|kind| kind.as_ref() == SET_TYPE) {
-        let fault = "is a set in a store, which is read as `store:TAG`".into();
-        return Err(ImageError::Image { origin: origin.into(), fault });
-    }
     let layers = manifest
         .layers()
         .par_iter()

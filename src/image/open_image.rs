@@ -9,6 +9,7 @@ use super::manifest::{BlobRef, choose_or_only};
 use super::reference::Reference;
 use super::registry::name::ImageName;
 use super::tree::{ImageTree, Platforms, resolve};
+use crate::store::set::SET_TYPE;
 use super::{archive_files, layout};
 
 /// How many tags are named when one is not there.

@@ -125,6 +125,11 @@ impl RemoteFile {
         ImageError::Changed { file: self.name() }
     }
 
+    /// The error of a file of which nobody knows whether it is the one that was begun.
+    pub(super) fn unversioned(&self) -> ImageError {
+        ImageError::Unversioned { file: self.name() }
+    }
+
     /// The error of a part that was not asked for.
     pub(super) fn wrong_range(&self) -> ImageError {
         HttpError::Range { url: self.shown() }.into()
