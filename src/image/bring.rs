@@ -146,6 +146,13 @@ impl Needs {
         places: &Arc<Semaphore>,
     ) -> Result<(), ImageError> {
         self.wheels.sort_by_key(|need| need.offset);
+        if let Some(pair) = self.wheels.windows(2).find(|pair| pair[1].offset < pair[0].end()) {
+            return Err(ImageError::Entry {
+                origin: self.file.name(),
+                entry: pair[1].filename.to_string(),
+                fault: format!("overlaps `{}`, as the index says", pair[0].filename),
+            });
+        }
         let mut runs = runs(self.wheels);
         let first = runs.remove(0);
         let rest: Vec<Need> = runs.iter().flatten().cloned().collect();
@@ -245,12 +252,6 @@ async fn cut(
             Some((need, writer)) => (need, writer),
             None => match wanted.next() {
                 None => return Ok(damaged),
-                // An index may say that wheels overlap. This one is asked for by itself then, and is
-                // found not to be what the index says.
-                Some(need) if need.offset < position => {
-                    damaged.push((need, Digest::of(b"")));
-                    continue;
-                }
                 Some(need) => {
                     let (need, writer) = current.insert((need, access.store.writer()?));
                     (need, writer)
@@ -463,16 +464,13 @@ mod tests {
     #[test]
     fn wheels_come_from_where_they_stand_or_not_at_all() {
         assert_eq!(brought(&[(0, "abc"), (4, "ef"), (9, "j")]).unwrap(), ["abc", "ef", "j"]);
-        // Wherever an index says they are, in whatever order, even one upon the other.
-        assert_eq!(brought(&[(4, "ef"), (0, "abcdef"), (0, "a")]).unwrap(), ["ef", "abcdef", "a"]);
-        for wheels in [
-            &[(0, "abc"), (0, "xyz"), (4, "ef")][..],
-            &[(1, "bcd"), (2, "xy"), (3, "z")],
-            &[(0, "x"), (9, "j")],
-        ] {
+        assert_eq!(brought(&[(4, "ef"), (0, "abcd")]).unwrap(), ["ef", "abcd"]);
+        for wheels in [&[(0, "abc"), (0, "abc"), (4, "ef")][..], &[(1, "bcd"), (3, "d")]] {
             let error = brought(wheels).unwrap_err();
-            assert!(matches!(error, ImageError::Damaged { .. }), "{error}");
+            assert!(matches!(error, ImageError::Entry { .. }), "{error}");
         }
+        let error = brought(&[(0, "x"), (9, "j")]).unwrap_err();
+        assert!(matches!(error, ImageError::Damaged { .. }), "{error}");
         let error = brought(&[(8, "ijk")]).unwrap_err();
         assert!(matches!(error, ImageError::Cut { .. } | ImageError::Http(_)), "{error}");
     }

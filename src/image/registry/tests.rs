@@ -165,5 +165,5 @@ async fn a_manifest_is_the_one_of_its_digest() {
     let lacking = br#"{"schemaVersion":2,"config":{"mediaType":"x","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8b"},"layers":[]}"#;
     let document = Document::new(&lacking[..], OCI_MANIFEST);
     let error = to.put_manifest(&document, "new").await.unwrap_err().to_string();
-    assert!(error.contains("refuses the manifest `new` of"), "{error}");
+    assert!(error.contains("refuses the manifest `new`: 404"), "{error}");
 }
