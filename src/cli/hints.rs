@@ -1,11 +1,12 @@
 //! What to do next: one hint for an error where there is something to do.
 
-use std::error::Error;
+use std::path::Path;
 
 use super::exit::CliError;
-use crate::http::error::NetworkFault;
+use crate::http::error::{HttpError, TlsFault};
 use crate::image::error::ImageError;
 use crate::image::registry::error::RegistryError;
+use crate::image::registry::name::ImageName;
 use crate::pipeline::error::PipelineError;
 use crate::resolve::conflict::Fact;
 use crate::resolve::resolution::ResolveError;
@@ -25,20 +26,8 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
             )
         });
     }
-    if let CliError::Pipeline(PipelineError::Image(ImageError::Registry(RegistryError::Denied {
-        host,
-        ..
-    }))) = error
-    {
-        return Some(format!(
-            "log in with `docker login {host}` or `podman login {host}`; a login in another file is \
-             found by `DOCKER_CONFIG`"
-        ));
-    }
-    if is_certificate(error) {
-        let hint = "name the certificate authority with `--cert`, or accept any certificate of this \
-                    host with `--trusted-host`";
-        return Some(hint.into());
+    if let Some(hint) = image_hint(error) {
+        return Some(hint);
     }
     if let CliError::Store(StoreError::Unclear { name, .. }) = error {
         return Some(format!(
@@ -90,16 +79,83 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
     Some(hint.into())
 }
 
-/// Whether a server's certificate was refused.
-fn is_certificate(error: &CliError) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref().is_some_and(NetworkFault::is_certificate) {
-            return true;
+/// The hint for an error of an image, a registry or a server.
+fn image_hint(error: &CliError) -> Option<String> {
+    let (image, http) = match error {
+        CliError::Pipeline(PipelineError::Image(error)) => (Some(error), None),
+        CliError::Pipeline(PipelineError::Http(error)) => (None, Some(error)),
+        _ => return None,
+    };
+    let registry = match image {
+        Some(ImageError::Registry(error)) => Some(error),
+        Some(ImageError::NoImage { origin, .. }) => return path_of(origin),
+        _ => None,
+    };
+    match registry {
+        Some(RegistryError::NoLogin { host, repository, .. }) => {
+            let log_in = || format!("log in with `docker login {host}` or `podman login {host}`");
+            return path_of(&format!("{host}/{repository}")).or_else(|| Some(log_in()));
         }
-        cause = error.source();
+        Some(RegistryError::WrongLogin { host, .. }) => {
+            return Some(format!(
+                "log in anew with `docker login {host}` or `podman login {host}`"
+            ));
+        }
+        Some(RegistryError::Denied { host, .. }) => {
+            return Some(format!(
+                "ask for leave there, or log in as somebody who has it with `docker login {host}`"
+            ));
+        }
+        Some(RegistryError::OpenLogin { .. }) => {
+            let hint = "say `--registry-protocol http` where everybody on the way may read it";
+            return Some(hint.into());
+        }
+        _ => {}
     }
-    false
+    let (http, is_registry) = match (registry, image, http) {
+        (Some(RegistryError::Http(error)), ..) => (error, true),
+        (_, Some(ImageError::Http(error)), _) | (_, _, Some(error)) => (error, false),
+        _ => return None,
+    };
+    let source = match http {
+        HttpError::Network { source, .. } => source,
+        HttpError::Status { status, .. } if status.as_u16() == 401 => {
+            return Some("put a login for it into `~/.netrc`, or into the URL".into());
+        }
+        _ => return None,
+    };
+    let hint = match (source.tls()?, is_registry) {
+        (TlsFault::Certificate, true) => {
+            "name who vouches for it with `--cert`, or accept any certificate with \
+             `--registry-insecure`"
+        }
+        (TlsFault::Certificate, false) => {
+            "name who vouches for it with `--cert`, or accept its certificate with `--trusted-host`"
+        }
+        (TlsFault::NotTls, true) => "where it speaks http, say `--registry-protocol http`",
+        (TlsFault::NotTls, false) => "where it speaks http, write `http://`",
+    };
+    Some(hint.into())
+}
+
+/// When the name of an image is the path of something on this machine as well: how that is written.
+fn path_of(name: &str) -> Option<String> {
+    let name = name.parse::<ImageName>().ok()?;
+    let (host, repository) = (name.host(), name.repository());
+    let repository = repository.strip_prefix("library/").unwrap_or(repository);
+    let tag = name.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+    let bases = [format!("{host}/{repository}"), repository.to_owned()];
+    // Only Docker Hub's host can be left out.
+    let bases = &bases[..if host == "docker.io" { 2 } else { 1 }];
+    let written = bases.iter().flat_map(|base| [format!("{base}{tag}"), base.clone()]);
+    let path = written.into_iter().find(|path| Path::new(path).exists())?;
+    let is_layout = Path::new(&path).join("oci-layout").exists();
+    let kind = match (is_layout, Path::new(&path).is_dir()) {
+        (true, _) => "oci",
+        (false, true) => "dir",
+        (false, false) => "tar",
+    };
+    Some(format!("for what is at `{path}` on this machine, write `{kind}:{path}`"))
 }
 
 /// The projects that no solution was found without, and that the set has no wheel of.

@@ -105,22 +105,31 @@ pub enum HttpError {
     },
 }
 
+/// What can be wrong with TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFault {
+    /// The server's certificate is not one to trust.
+    Certificate,
+    /// The server speaks something else, http perhaps.
+    NotTls,
+}
+
 /// Why no answer came. It displays as the innermost of its causes: the layers of an HTTP client say
 /// no more than that each of them failed.
 #[derive(Debug)]
 pub struct NetworkFault(reqwest::Error);
 
 impl NetworkFault {
+    /// What was wrong with TLS, when that was it.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsFault> {
+        tls_fault(&self.0)
+    }
+
     /// Whether there was not even a connection.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.0.is_connect()
-    }
-
-    /// Whether the server's certificate was refused.
-    #[must_use]
-    pub fn is_certificate(&self) -> bool {
-        is_certificate(&self.0)
     }
 }
 
@@ -143,10 +152,12 @@ impl fmt::Display for NetworkFault {
 
 impl Error for NetworkFault {}
 
-/// Whether it is that a certificate was refused.
-fn is_certificate(error: &(dyn Error + 'static)) -> bool {
-    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-        return true;
+/// What is wrong with TLS, in an error or in what it wraps.
+fn tls_fault(error: &(dyn Error + 'static)) -> Option<TlsFault> {
+    match error.downcast_ref() {
+        Some(rustls::Error::InvalidCertificate(_)) => return Some(TlsFault::Certificate),
+        Some(rustls::Error::InvalidMessage(_)) => return Some(TlsFault::NotTls),
+        _ => {}
     }
     // An io::Error hides what it wraps from `source`, and connections wrap one in another.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -154,7 +165,7 @@ fn is_certificate(error: &(dyn Error + 'static)) -> bool {
         Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
         None => error.source(),
     };
-    inner.is_some_and(is_certificate)
+    inner.and_then(tls_fault)
 }
 
 #[cfg(test)]
@@ -178,7 +189,7 @@ mod tests {
 
         #[track_caller]
         fn case(error: &(dyn Error + 'static), expected: bool) {
-            assert_eq!(is_certificate(error), expected, "{error:?}");
+            assert_eq!(tls_fault(error) == Some(TlsFault::Certificate), expected, "{error:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::Url;
 
-use super::error::{HttpError, NetworkFault, Shown};
+use super::error::{HttpError, NetworkFault, Shown, TlsFault};
 
 /// Waits no longer than this on our own account.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
@@ -82,8 +82,8 @@ impl Retries {
 pub(super) fn network(url: &Url, error: reqwest::Error) -> Failure {
     let is_hopeless = error.is_builder() || error.is_redirect();
     let source = NetworkFault::from(error);
-    // An unknown certificate stays unknown.
-    let is_hopeless = is_hopeless || source.is_certificate();
+    // The server's answer was understood and refused: an unknown certificate stays unknown.
+    let is_hopeless = is_hopeless || source.tls() == Some(TlsFault::Certificate);
     let error = HttpError::Network { url: Shown::new(url), source };
     if is_hopeless { Failure::Final(error) } else { Failure::Again(error, None) }
 }

@@ -181,7 +181,7 @@ pub(super) fn open_oci(
         ([only], None) => only,
         (all, _) => all.iter().find(|d| named(d).as_deref() == Some(&wanted)).ok_or_else(|| {
             let names: Vec<String> = all.iter().filter_map(named).collect();
-            archive.refuse(format!("has no image `{wanted}`; names there: {}", names.join(", ")))
+            archive.refuse(no_image(&format!("has no image `{wanted}`"), &names))
         })?,
     };
     let mut blobs = archive.blobs();
@@ -230,8 +230,11 @@ pub(super) fn open_docker(
         ([only], None) => only,
         (all, _) => all.iter().find(called).ok_or_else(|| {
             let names: Vec<String> = all.iter().flat_map(tags).collect();
-            let wanted = name.map_or_else(|| "image without a name".into(), |n| format!("`{n}`"));
-            archive.refuse(format!("has no {wanted}; names there: {}", names.join(", ")))
+            let wanted = match name {
+                Some(name) => format!("has no image `{name}`"),
+                None => "has several images".to_owned(),
+            };
+            archive.refuse(no_image(&wanted, &names))
         })?,
     };
     let mut blobs = archive.blobs();
@@ -276,6 +279,14 @@ pub(super) fn open_docker(
         source: BlobSource::Local(Arc::new(blobs)),
         origin: origin.to_owned(),
     })
+}
+
+/// What is wrong with an archive that has not the image that is wanted, but these.
+fn no_image(fault: &str, names: &[String]) -> String {
+    match names {
+        [] => "has no image in it that has a name".to_owned(),
+        _ => format!("{fault}; names there: `{}`", names.join("`, `")),
+    }
 }
 
 /// Where a symbolic link at `name` leads within the archive; none when it leads out.

@@ -278,7 +278,7 @@ fn stored(wheel: &LocatedWheel, from: &str, store: &Store) -> Result<Digest, Ima
     let found = wheel.file.digest().map_err(failed)?;
     if let Some(expected) = wheel.sha256.filter(|expected| *expected != found) {
         let (origin, wheel) = (from.to_owned(), wheel.filename.to_string());
-        return Err(ImageError::Damaged { origin: format!("`{origin}`"), wheel, expected, found });
+        return Err(ImageError::Damaged { origin, wheel, expected, found });
     }
     if store.size(&found) == Some(wheel.file.len()) {
         return Ok(found);

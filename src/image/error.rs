@@ -168,7 +168,9 @@ pub enum ImageError {
         found: u64,
     },
     /// A wheel is not what the index says.
-    #[error("`{wheel}` in {origin} is not what its index says: expected {expected}, found {found}")]
+    #[error(
+        "`{wheel}` in `{origin}` is not what its index says: expected {expected}, found {found}"
+    )]
     Damaged {
         /// The file it is in.
         origin: String,
@@ -188,7 +190,7 @@ pub enum ImageError {
         found: Digest,
     },
     /// A file that is elsewhere ended too early.
-    #[error("{file} ended after {received} bytes, also when asked for the rest")]
+    #[error("`{file}` ended after {received} bytes, also when asked for the rest")]
     Cut {
         /// The file.
         file: String,
@@ -196,7 +198,7 @@ pub enum ImageError {
         received: u64,
     },
     /// A file that is elsewhere changed while it was read.
-    #[error("the connection to {file} broke, and what it answers now need not be the same file")]
+    #[error("`{file}` became another file while it was read")]
     Changed {
         /// The file.
         file: String,

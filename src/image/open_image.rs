@@ -2,6 +2,8 @@
 
 use oci_spec::image::Arch;
 
+use crate::store::set::SET_TYPE;
+
 use super::Access;
 use super::blob_source::{BlobSource, blocking};
 use super::error::ImageError;
@@ -9,7 +11,6 @@ use super::manifest::{BlobRef, choose_or_only};
 use super::reference::Reference;
 use super::registry::name::ImageName;
 use super::tree::{ImageTree, Platforms, resolve};
-use crate::store::set::SET_TYPE;
 use super::{archive_files, layout};
 
 /// How many tags are named when one is not there.
@@ -73,6 +74,10 @@ impl OpenImage {
             None => {
                 // That there is none is the error; what else there is only helps.
                 let mut tags = repository.tags().await.unwrap_or_default();
+                if tags.contains(&name.reference()) {
+                    let fault = "is there, but is no image of OCI or of Docker's schema 2".into();
+                    return Err(ImageError::Image { origin, fault });
+                }
                 tags.retain(|tag| !tag.starts_with("sha256-"));
                 let more = tags.len().saturating_sub(MOST_NAMED);
                 tags.truncate(MOST_NAMED);

@@ -1,7 +1,7 @@
 //! [`RemoteFile`]: a blob in a registry, or a file at a URL, that can be read in parts.
 
-use reqwest::Response;
 use reqwest::header::{ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
+use reqwest::{Response, StatusCode};
 use url::Url;
 
 use crate::http::client::Client;
@@ -77,8 +77,8 @@ impl RemoteFile {
     /// What people call it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Blob { repository, blob } => format!("{} of `{repository}`", blob.digest),
-            Self::Url { url, .. } => format!("`{}`", publishable(url)),
+            Self::Blob { repository, blob } => format!("{repository}@{}", blob.digest),
+            Self::Url { url, .. } => publishable(url).to_string(),
         }
     }
 
@@ -98,6 +98,10 @@ impl RemoteFile {
     /// The failure that an answer of another status than the wanted ones is.
     pub(super) async fn refused(&self, response: Response) -> Failure<ImageError> {
         match self {
+            Self::Blob { repository, blob } if response.status() == StatusCode::NOT_FOUND => {
+                let origin = repository.to_string();
+                Failure::Final(ImageError::LacksBlob { origin, digest: blob.digest })
+            }
             Self::Blob { repository, blob } => {
                 let what = format!("the blob {}", blob.digest);
                 repository.refusal(&what, response).await.map(Into::into)
