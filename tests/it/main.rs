@@ -7,7 +7,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_images;
 mod bad_input;
+mod foreign_image;
+mod harbour;
 mod imports;
 mod command_line;
 mod gc;
@@ -17,6 +20,12 @@ mod lock;
 mod options;
 mod readers;
 mod registry_fixture;
+mod registry_faults;
+mod registry_killed;
+mod registry_login;
+mod registry_pull;
+mod registry_push;
+mod remote_tar;
 mod requirements;
 mod serve;
 mod source;
