@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command};
 use std::sync::{LazyLock, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::index::IndexFile;
@@ -120,12 +123,26 @@ impl Harbour {
         self.world.write("c.txt", constraints);
     }
 
-    /// With the set in the registry as `latest`, where nothing was asked for yet.
+    /// With the set in the registry as `latest`, where nothing was asked for yet. Where it wants to know,
+    /// one is `me` with the password `secret`.
     pub fn loaded(registry: Registry) -> Self {
         let harbour = Self::with(registry);
+        harbour.log_in("me", "secret");
         harbour.loci("copy store: docker://REGISTRY/loci/requirements").good();
         harbour.registry.forget_requests();
         harbour
+    }
+
+    /// Makes this what the user has for the registry, as `docker login` writes it.
+    pub fn log_in(&self, name: &str, password: &str) {
+        let auth = STANDARD.encode(format!("{name}:{password}"));
+        self.log_in_with(&json!({"auth": auth}));
+    }
+
+    /// Makes this the entry of the registry among the user's logins.
+    pub fn log_in_with(&self, login: &Value) {
+        let file = json!({"auths": {self.registry.host(): login}});
+        self.world.write("home/.docker/config.json", file.to_string());
     }
 
     /// The program with `arguments`, in which `REGISTRY` is the registry's host.

@@ -23,6 +23,7 @@ mod registry_fixture;
 mod registry_faults;
 mod registry_killed;
 mod registry_login;
+mod registry_protocol;
 mod registry_pull;
 mod registry_push;
 mod remote_tar;

@@ -3,8 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harbour::{Harbour, REPOSITORY, side_by_side};
@@ -15,17 +13,6 @@ const IMAGE: &str = "docker://REGISTRY/loci/requirements";
 const PUSH: &str = "copy store: docker://REGISTRY/loci/requirements";
 const INSTALL: &str =
     "install nova --wheels docker://REGISTRY/loci/requirements --prefix env --clear";
-
-/// What `docker login` writes for a name and password.
-fn auth(name: &str, password: &str) -> Value {
-    json!({"auth": STANDARD.encode(format!("{name}:{password}"))})
-}
-
-/// Makes `login` what the user has for the registry.
-fn log_in(harbour: &Harbour, login: &Value) {
-    let file = json!({"auths": {harbour.registry.host(): login}});
-    harbour.world.write("home/.docker/config.json", file.to_string());
-}
 
 /// A credential helper called `test` that knows this login for the registry.
 fn helper(harbour: &Harbour, name: &str, secret: &str) {
@@ -68,12 +55,12 @@ fn every_kind_of_login_is_found() {
     let basic = || Registry::new().basic("me", "pass:word");
     let bearer = || Registry::new().bearer("me", "pass:word").redirect(Redirect::Elsewhere);
     for registry in [basic(), bearer(), Registry::new()] {
-        case(registry, |harbour| log_in(harbour, &auth("me", "pass:word")));
+        case(registry, |harbour| harbour.log_in("me", "pass:word"));
     }
     case(bearer().identity_token("identity"), |harbour| {
-        let mut login = auth("00000000-0000-0000-0000-000000000000", "");
-        login["identitytoken"] = json!("identity");
-        log_in(harbour, &login);
+        // `00000000-0000-0000-0000-000000000000:`, as cloud registries have it.
+        let auth = "MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOg==";
+        harbour.log_in_with(&json!({"auth": auth, "identitytoken": "identity"}));
     });
     for registry in [basic(), bearer()] {
         case(registry, |harbour| {
@@ -93,7 +80,7 @@ fn every_kind_of_login_is_found() {
 fn who_may_only_pull_needs_no_login_for_that() {
     for registry in [Registry::new().basic("me", "secret"), Registry::new().bearer("me", "secret")]
     {
-        let harbour = case(registry.anonymous_pull(), |h| log_in(h, &auth("me", "secret")));
+        let harbour = case(registry.anonymous_pull(), |h| h.log_in("me", "secret"));
         fs::remove_dir_all(harbour.world.path("home")).unwrap();
         run(&harbour, "machine-2", INSTALL).good();
         run(&harbour, "machine-2", &format!("copy {IMAGE} oci:there")).good();
@@ -108,7 +95,7 @@ fn a_token_that_ends_midway_is_followed_by_the_next() {
     side_by_side([3, 5, 9], |uses| {
         let registry = Registry::new().bearer("me", "secret");
         registry.token_uses(uses);
-        let harbour = case(registry, |harbour| log_in(harbour, &auth("me", "secret")));
+        let harbour = case(registry, |harbour| harbour.log_in("me", "secret"));
         assert!(harbour.registry.hits("GET /token") > 5);
         let copy = format!("copy {IMAGE} docker://REGISTRY/loci/copy");
         run(&harbour, "machine", &copy).good();
@@ -120,7 +107,7 @@ fn a_token_that_ends_midway_is_followed_by_the_next() {
 #[test]
 fn one_token_serves_many_requests() {
     let harbour = case(Registry::new().bearer("me", "secret"), |harbour| {
-        log_in(harbour, &auth("me", "secret"));
+        harbour.log_in("me", "secret");
     });
     // One for pushing and pulling, and one for pulling; the push also looks for referrers.
     assert!(harbour.registry.hits("GET /token") <= 3, "{}", harbour.registry.hits("GET /token"));
@@ -131,7 +118,7 @@ fn a_mount_needs_leave_to_pull_from_there() {
     for registry in [Registry::new().bearer("me", "secret"), Registry::new().basic("me", "secret")]
     {
         let harbour = Harbour::with(registry);
-        log_in(&harbour, &auth("me", "secret"));
+        harbour.log_in("me", "secret");
         harbour.loci(PUSH).good();
         harbour.registry.forget_requests();
         harbour.loci(&format!("copy {IMAGE} docker://REGISTRY/loci/copy")).good();
@@ -149,7 +136,7 @@ fn refused(registry: Registry, login: Option<Value>, arguments: &str) -> String 
     let image = crate::foreign_image::ForeignImage::new();
     image.put(&harbour.registry, REPOSITORY, "latest");
     if let Some(login) = login {
-        log_in(&harbour, &login);
+        harbour.log_in_with(&login);
     }
     let run = harbour.loci(arguments).ends(1);
     assert!(!run.err.contains("secret") && !run.err.contains("wrong"), "{}", run.err);
@@ -180,7 +167,7 @@ fn who_may_not_is_told_what_to_do() {
     error: `REGISTRY` gives no access to `loci/requirements` without a login: 401 Unauthorized: authentication required
       hint: log in with `docker login REGISTRY` or `podman login REGISTRY`
     "#);
-    let wrong = || Some(auth("me", "wrong"));
+    let wrong = || Some(json!({"auth": "bWU6d3Jvbmc="}));
     insta::assert_snapshot!(refused(basic(), wrong(), PUSH), @r#"
     error: `REGISTRY` refuses the login there is for it: 401 Unauthorized
       hint: log in anew with `docker login REGISTRY` or `podman login REGISTRY`
@@ -197,7 +184,7 @@ fn who_may_not_is_told_what_to_do() {
     error: `REGISTRY` refuses the login there is for it: 401 Unauthorized: authentication required
       hint: log in anew with `docker login REGISTRY` or `podman login REGISTRY`
     "#);
-    let mine = || Some(auth("me", "secret"));
+    let mine = || Some(json!({"auth": "bWU6c2VjcmV0"}));
     insta::assert_snapshot!(refused(basic().denied(REPOSITORY), mine(), PUSH), @r#"
     error: `REGISTRY` gives no access to `loci/requirements` with the login there is: 403 Forbidden
       hint: ask for leave there, or log in as somebody who has it with `docker login REGISTRY`
