@@ -89,6 +89,9 @@ fn image_hint(error: &CliError) -> Option<String> {
     let registry = match image {
         Some(ImageError::Registry(error)) => Some(error),
         Some(ImageError::NoImage { origin, .. }) => return path_of(origin),
+        Some(ImageError::Store(StoreError::Damaged { .. })) => {
+            return Some("set it aside with `loci store verify`, and run the job again".into());
+        }
         _ => None,
     };
     match registry {

@@ -102,7 +102,7 @@ fn an_index_that_says_what_is_not_so() {
 
 #[test]
 fn what_is_not_there() {
-    let harbour = Harbour::loaded(Registry::new());
+    let harbour = Harbour::loaded(Registry::new().tags_a_page(4).absolute_locations());
     let install = |image: &str| {
         refuses(&harbour, &format!("install keystone --wheels {image} --prefix env"), 1)
     };
@@ -110,6 +110,7 @@ fn what_is_not_there() {
     insta::assert_snapshot!(install("docker://REGISTRY/loci/requirments"), @"error: there is no image `REGISTRY/loci/requirments`");
     let digest = format!("sha256:{}", "ab".repeat(32));
     insta::assert_snapshot!(install(&format!("docker://REGISTRY/loci/requirements@{digest}")), @"error: there is no image `REGISTRY/loci/requirements@sha256:DIGEST`; tags there: `latest`");
+    // Tags come in pages, which nobody needs to know.
     for tag in 0..20 {
         ForeignImage::new().put(&harbour.registry, REPOSITORY, &format!("tag-{tag:02}"));
     }

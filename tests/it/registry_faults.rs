@@ -7,8 +7,10 @@ const IMAGE: &str = "docker://REGISTRY/loci/requirements";
 const PUSH: &str = "copy store: docker://REGISTRY/loci/requirements";
 
 fn kinds() -> [Registry; 4] {
+    let tokens = Registry::new().bearer("me", "secret").refuse_mounts();
+    tokens.token_uses(9);
     [
-        Registry::new(),
+        tokens,
         Registry::new().without_referrers().lose_broken_uploads(),
         Registry::new().absolute_locations().redirect(Redirect::Elsewhere).refuse_mounts(),
         Registry::new().redirect(Redirect::Here).without_ranges(),
@@ -45,6 +47,7 @@ fn seeds() -> impl Iterator<Item = (u64, Registry)> {
 fn pushes_are_whole() {
     side_by_side(seeds(), |(seed, registry)| {
         let harbour = Harbour::with(registry);
+        harbour.log_in("me", "secret");
         rough(&harbour, seed, "store", PUSH);
         assert_whole(&harbour, IMAGE, &format!("{seed}: {PUSH}"));
     });
@@ -54,9 +57,9 @@ fn pushes_are_whole() {
 fn pulls_are_whole() {
     side_by_side(seeds(), |(seed, registry)| {
         let harbour = Harbour::loaded(registry);
-        for (place, reread) in [("oci:there", "oci:there"), ("tar:there.tar", "tar:there.tar")] {
+        for place in ["oci:there", "oci-archive:there.oci", "tar:there.tar"] {
             rough(&harbour, seed, "machine", &format!("copy {IMAGE} {place}"));
-            harbour.on("reader", &format!("copy {reread} oci:read")).good();
+            harbour.on("reader", &format!("copy {place} oci:read")).good();
             assert!(harbour.world.files("read") == harbour.layout(), "{seed}: {place}");
             std::fs::remove_dir_all(harbour.world.path("read")).unwrap();
         }

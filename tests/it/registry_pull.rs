@@ -210,6 +210,33 @@ fn of_compressed_layers_those_come_that_are_needed() {
 }
 
 #[test]
+fn an_image_of_some_layers_has_their_wheels() {
+    let harbour = Harbour::loaded(Registry::new());
+    let registry = &harbour.registry;
+    // As the images of single services are: without the layers of the two large wheels.
+    let (mut manifest, _) = latest(registry);
+    manifest["layers"].as_array_mut().unwrap().retain(|layer| {
+        let size = layer["size"].as_u64().unwrap();
+        size < weight(&["large"])
+    });
+    put_json(registry, REPOSITORY, "latest-keystone", MANIFEST, &manifest);
+    let image = format!("{IMAGE}:latest-keystone");
+    harbour.assert_installs("machine", "keystone", &image);
+    let run = harbour.on("machine", &format!("install nova --wheels {image} --prefix new"));
+    insta::assert_snapshot!(run.ends(1).err, @r#"
+    error: these cannot all hold:
+      `nova` is asked for
+      `nova` 1.0 needs `driver`
+      `driver` is pinned to 1.0 at upper-constraints.txt of docker://REGISTRY/loci/requirements:latest-keystone:2: driver===1.0
+      there is no release of `driver` for TARGET
+      hint: the set has no wheel of `driver`: add it with `loci build requirements --pip-packages`
+    "#);
+    // It is a set of its own.
+    harbour.on("machine", &format!("copy {image} dir:some")).good();
+    assert_eq!(harbour.world.wheels("some").len(), 9);
+}
+
+#[test]
 fn manifests_of_every_kind_are_read() {
     let harbour = Harbour::with(Registry::new());
     let registry = &harbour.registry;

@@ -165,8 +165,7 @@ fn what_a_registry_has_elsewhere_is_mounted() {
         (login(Registry::new()).refuse_mounts(), false),
     ] {
         let harbour = Harbour::with(registry);
-        let auth = json!({"auths": {harbour.registry.host(): {"auth": "bWU6c2VjcmV0"}}});
-        harbour.world.write("home/.docker/config.json", auth.to_string());
+        harbour.log_in("me", "secret");
         harbour.loci("copy store: docker://REGISTRY/loci/requirements").good();
         harbour.registry.forget_requests();
         harbour.loci(copy).good();
@@ -296,6 +295,28 @@ fn of_two_pushes_of_one_tag_one_wins_whole() {
                 .good();
         }
     }
+}
+
+#[test]
+fn a_wheel_that_is_damaged_here_is_named() {
+    let harbour = Harbour::loaded(Registry::new());
+    // The layers' digests are known to the store.
+    let blobs = harbour.world.files("store/blobs/sha256");
+    let (name, bytes) = blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let mut bytes = bytes.clone();
+    bytes[1_000_000] ^= 1;
+    harbour.world.write(&format!("store/blobs/sha256/{name}"), bytes);
+    harbour.offer();
+    let build = "build requirements -c c.txt -o docker://REGISTRY/another/place";
+    let run = harbour.loci(build);
+    insta::assert_snapshot!(run.ends(1).err, @r#"
+    error: the blob `sha256:DIGEST` is damaged: its bytes are sha256:DIGEST
+      hint: set it aside with `loci store verify`, and run the job again
+    "#);
+    assert_eq!(harbour.registry.tags("another/place").len(), 0);
+    let run = harbour.loci("copy store: oci:there");
+    insta::assert_snapshot!(run.ends(1).err, @"error: `driver-1.0-py3-none-any.whl` in `store:latest` is not what its index says: expected sha256:DIGEST, found sha256:DIGEST");
+    assert!(!harbour.world.path("there/index.json").exists());
 }
 
 #[test]
