@@ -8,12 +8,13 @@
 # measured. RUNS (3) is how often each is measured, CHANGED the pins of the set before the update,
 # PROJECT (keystone) the service. LOCI, PYTHON, WORK and KEEP are as in requirements.sh. Needs
 # docker-registry and skopeo. The registry is new and empty for every push, and the disk is at rest
-# before the clock starts.
+# before the clock starts. What skopeo does by itself is to compress every layer; with
+# --preserve-digests it only copies, as loci does.
 RUNS=${RUNS:-3}
 . "$(dirname "$0")/common.sh"
 
 [ $# -ge 1 ] || {
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 constraints=$(realpath "$1")
@@ -70,8 +71,11 @@ for n in $(seq "$runs"); do
     rm -rf "$work/pulled"
     take "pull: loci copy docker: oci:" "${quiet[@]}" copy "docker://$registry/loci/r:set" "oci:$work/pulled:set"
     rm -rf "$work/pulled"
-    take "pull: skopeo copy docker: oci:" "${skopeo_here[@]}" copy --quiet --src-tls-verify=false \
+    take "pull: skopeo copy (compresses)" "${skopeo_here[@]}" copy --quiet --src-tls-verify=false \
         "docker://$registry/loci/r:set" "oci:$work/pulled:set"
+    rm -rf "$work/pulled"
+    take "pull: skopeo copy --preserve-digests" "${skopeo_here[@]}" copy --quiet --preserve-digests \
+        --src-tls-verify=false "docker://$registry/loci/r:set" "oci:$work/pulled:set"
     rm -rf "$work/pulled"
     stop_last "$registry_dir"
 
@@ -140,7 +144,7 @@ for label, taken in runs.items():
 print()
 for one, other in [("push: loci copy oci: docker:", "push: skopeo copy --preserve-digests"),
                    ("push: loci copy store: docker:", "push: skopeo copy --preserve-digests"),
-                   ("pull: loci copy docker: oci:", "pull: skopeo copy docker: oci:")]:
+                   ("pull: loci copy docker: oci:", "pull: skopeo copy --preserve-digests")]:
     print(f"{one} takes {median[one][0] / median[other][0]:.2f} of {other}")
 PYTHON
 say() { awk -v a="$2" -v b="$3" -v text="$1" 'BEGIN { printf "%s\n", sprintf(text, a / 1e6, b / 1e6, a / b) }'; }
