@@ -279,7 +279,7 @@ fn one_platform_can_be_taken_out_of_several() {
     };
     let (here, there) = (image(ARCHITECTURE, "here"), image(ELSEWHERE, "there"));
     put_index(registry, "many/images", "both", INDEX, &[there.clone(), here.clone()]);
-    put_index(registry, "many/images", "one", INDEX, &[there.clone()]);
+    put_index(registry, "many/images", "one", INDEX, std::slice::from_ref(&there));
     let from = "copy docker://REGISTRY/many/images";
     for (tag, architecture, wanted) in
         [("both", ARCHITECTURE, &here), ("both", ELSEWHERE, &there), ("one", ELSEWHERE, &there)]

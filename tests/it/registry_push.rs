@@ -189,7 +189,7 @@ fn what_a_registry_has_elsewhere_is_mounted() {
 
 /// How an upload goes when the first request for a blob that is a `pattern` meets `fault`.
 #[track_caller]
-fn broken(registry: Registry, pattern: &str, fault: Fault) -> Harbour {
+fn broken(registry: Registry, pattern: &str, fault: &Fault) -> Harbour {
     let harbour = Harbour::with(registry);
     harbour.registry.fault(pattern, 1, fault.clone());
     let run = harbour.loci("copy store: docker://REGISTRY/loci/requirements");
@@ -213,7 +213,8 @@ fn an_upload_that_broke_goes_on() {
     // No layer is so small.
     let cut = || Fault::Cut { after: 1000 };
     let first = format!("PUT {UPLOADS}");
-    let cases: [(Registry, String, Fault, fn(&Harbour, u64)); 8] = [
+    type Case = (Registry, String, Fault, fn(&Harbour, u64));
+    let cases: [Case; 8] = [
         (Registry::new(), first.clone(), cut(), |harbour, whole| {
             let came = sent_as_blobs(&harbour.registry);
             assert_eq!(came, whole, "bytes that had come went again");
@@ -234,7 +235,7 @@ fn an_upload_that_broke_goes_on() {
         (Registry::new(), "PUT /v2/loci/requirements/manifests/".into(), Fault::Mute, |_, _| {}),
     ];
     side_by_side(cases, |(registry, pattern, fault, check)| {
-        check(&broken(registry, &pattern, fault), whole);
+        check(&broken(registry, &pattern, &fault), whole);
     });
 }
 

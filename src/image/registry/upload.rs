@@ -202,7 +202,11 @@ impl Upload<'_> {
                 Ok(())
             }
             StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND => {
-                self.stage = Stage::Unsure { location: location.clone() };
+                self.stage = match offset {
+                    // It may have one byte, and has no way to tell that from none.
+                    0 => Stage::New,
+                    _ => Stage::Unsure { location: location.clone() },
+                };
                 let error = self.to.refused(&self.what(), response).await;
                 Err(Failure::Again(error.into(), None))
             }
