@@ -310,10 +310,12 @@ impl Attempt<'_> {
             peak_memory: built.peak_memory,
             requires: built.requires.clone(),
         };
+        // The key it was built under first: whoever looks in between finds that one, as later ones do.
+        builds.put(&key.digest(), &record)?;
         if built.filename.is_pure() && !self.notes.native {
             builds.put(&key.portable().digest(), &record)?;
         }
-        builds.put(&key.digest(), &record)
+        Ok(())
     }
 
     /// The memory key of what the backend would say of this source with any environment.
