@@ -50,7 +50,8 @@ fn what_a_run_has_obtained_is_not_collected_under_it() {
     let whole = world.index.requests().len();
     world.loci(&format!("{JOB} -o dir:expected --store other")).good();
     let requests = world.index.requests().len() - whole;
-    for at in [3, requests / 3, requests / 2, requests * 3 / 4, requests - 1] {
+    // No two runs make as many requests.
+    for at in [3, requests / 3, requests / 2, requests * 3 / 4] {
         let _ = std::fs::remove_dir_all(world.path("store"));
         world.index.hold_after(at);
         let mut job = world.command(JOB);
@@ -58,6 +59,7 @@ fn what_a_run_has_obtained_is_not_collected_under_it() {
         job.env("PIP_RETRIES", "3").stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = job.spawn().unwrap();
         world.index.wait_until_held(|| child.try_wait().unwrap().is_some());
+        assert_eq!(child.try_wait().unwrap(), None, "{at}");
         let before = world.names("store/blobs");
         let run = world.loci("store gc --json").good();
         assert_eq!(run.json()["removed"], 0, "{at}: {}", run.err);
@@ -77,7 +79,7 @@ fn what_a_run_has_obtained_is_not_collected_under_it() {
 #[test]
 fn a_run_that_ends_leaves_nothing_to_tidy_up() {
     let world = world();
-    world.index.hold_after(30);
+    world.index.hold_after(24);
     let mut child = world.command(JOB).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     world.index.wait_until_held(|| child.try_wait().unwrap().is_some());
     rustix::process::kill_process(
@@ -87,12 +89,12 @@ fn a_run_that_ends_leaves_nothing_to_tidy_up() {
     .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     world.index.let_go();
-    assert_ne!(world.names("store/blobs"), [""; 0]);
     for folder in ["store/loci/tmp", "store/loci/leases"] {
         assert_eq!(world.names(folder), [""; 0], "{folder}");
     }
     // What it had fetched is nobody's now.
-    assert!(world.loci("store gc --json").good().json()["removed"].as_u64() > Some(0));
+    let left = world.names("store/blobs").len();
+    assert_eq!(world.loci("store gc --json").good().json()["removed"], left);
     assert_eq!(world.names("store/blobs"), [""; 0]);
     world.loci(JOB).good();
 }
@@ -138,7 +140,13 @@ fn jobs_run_beside_collections() {
             world.told(job.wait_with_output().unwrap()).good();
         }
         for name in ["one", "two"] {
-            assert_eq!(world.files(&format!("{name}{round}")), world.files("expected"));
+            let written = format!("{name}{round}");
+            for (path, bytes) in world.files("expected") {
+                let found = world.bytes(&format!("{written}/{path}"));
+                let text = String::from_utf8_lossy;
+                assert!(found == bytes, "{written}/{path}: {}", text(&found));
+            }
+            assert_eq!(world.names(&written), world.names("expected"));
         }
         world.loci("store gc --keep-last 1").good();
         world.loci("store verify").good();
