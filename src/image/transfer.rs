@@ -229,6 +229,11 @@ async fn move_blobs(
         let written = blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
         return Ok(Moved { written, unchanged: 0 });
     }
+    if let (Sink::Registry(to), Some(blob)) = (sink, blobs.first()) {
+        // Who we are is found out by one request, and not by all that run at once: a registry that does
+        // not let us in may count how often we try.
+        to.repository.has_blob(blob).await?;
+    }
     let mut blobs = blobs.to_vec();
     blobs.sort_by(|a, b| b.size.cmp(&a.size).then(a.digest.cmp(&b.digest)));
     let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
