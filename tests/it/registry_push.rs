@@ -241,22 +241,28 @@ fn an_upload_that_broke_goes_on() {
 
 #[test]
 fn large_blobs_go_in_chunks() {
-    let harbour = Harbour::empty(Registry::new());
-    let huge = WheelMaker::new("huge", "1.0").file("noise.bin", noise("huge", 70 << 20));
+    let mut harbour = Harbour::empty(Registry::new());
+    let huge = WheelMaker::new("huge", "1.0").file("noise.bin", noise("huge", 65 << 20));
     harbour.world.index.wheel(&huge);
     harbour.world.write("c.txt", "huge===1.0\n");
-    let patch = format!("PATCH {UPLOADS}");
-    harbour.registry.fault(&patch, 1, Fault::Cut { after: 10 << 20 });
-    harbour.registry.fault(&patch, 1, Fault::Status { status: 416, retry_after: None });
-    harbour
-        .loci("build requirements -c c.txt --no-deps -o docker://REGISTRY/loci/requirements")
-        .good();
-    let chunks: Vec<u64> =
-        harbour.registry.requests().iter().filter(|r| r.is(&patch)).map(|r| r.received).collect();
-    assert_eq!(chunks.len(), 3, "{chunks:?}");
-    let image = harbour.on("machine", "copy docker://REGISTRY/loci/requirements oci:there");
-    image.good();
+    harbour.loci("build requirements -c c.txt --no-deps").good();
+    // After one byte, the registry says the same as after none.
+    for (after, chunks) in [(10 << 20, 2), (1, 4)] {
+        let image = format!("loci/cut-{after}");
+        let patch = format!("PATCH /v2/{image}/blobs/uploads/");
+        harbour.registry.fault(&patch, 1, Fault::Cut { after });
+        harbour.loci(&format!("copy store: docker://REGISTRY/{image}")).good();
+        assert_eq!(harbour.registry.hits(&patch), chunks);
+    }
+    let tags = ["loci/cut-1", "loci/cut-10485760"].map(|image| harbour.registry.tags(image));
+    assert_eq!(tags[0], tags[1]);
+    harbour.on("machine", "copy docker://REGISTRY/loci/cut-1 oci:there").good();
     assert!(harbour.world.files("there") == harbour.layout());
+    // Who takes no bytes, and says so as if all were well, is given up.
+    harbour.registry = Registry::new().takes_no_chunks();
+    let run = harbour.loci("copy store: docker://REGISTRY/loci/requirements --retries 1");
+    insta::assert_snapshot!(run.ends(1).err, @"error: `REGISTRY/loci/requirements` takes up the blob sha256:DIGEST, but takes no byte of it");
+    assert_eq!(harbour.registry.tags(REPOSITORY).len(), 0);
 }
 
 #[test]

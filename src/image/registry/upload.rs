@@ -190,20 +190,17 @@ impl Upload<'_> {
                 if reached > end {
                     return Err(Failure::Final(self.fault("says it has more bytes than it got")));
                 }
-                if reached <= offset {
-                    self.stage = Stage::Unsure { location: location.clone() };
-                    return Err(Failure::Again(
-                        self.fault("keeps none of the bytes it gets"),
-                        None,
-                    ));
-                }
                 let location = self.location(&response, location).map_err(Failure::Final)?;
                 self.stage = Stage::Open { location, offset: reached };
+                if reached <= offset {
+                    // It may do so for ever.
+                    return Err(Failure::Again(self.fault("takes no byte of it"), None));
+                }
                 Ok(())
             }
             StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND => {
                 self.stage = match offset {
-                    // It may have one byte, and has no way to tell that from none.
+                    // It has one byte, and has no way to tell one from none.
                     0 => Stage::New,
                     _ => Stage::Unsure { location: location.clone() },
                 };

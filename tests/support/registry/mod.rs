@@ -117,6 +117,12 @@ impl Registry {
         self
     }
 
+    /// Takes no byte of a PATCH, and says so as if all were well.
+    pub fn takes_no_chunks(self) -> Self {
+        self.state().knobs.takes_no_chunks = true;
+        self
+    }
+
     /// Answers ranges with the whole.
     pub fn without_ranges(self) -> Self {
         self.state().knobs.without_ranges = true;

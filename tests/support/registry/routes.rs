@@ -26,6 +26,7 @@ pub struct Knobs {
     pub refuse_mounts: bool,
     pub without_single_post: bool,
     pub lose_broken_uploads: bool,
+    pub takes_no_chunks: bool,
     pub without_ranges: bool,
     pub without_referrers: bool,
     pub tags_a_page: Option<usize>,
@@ -248,6 +249,7 @@ impl State {
                 self.store.uploads.remove(id);
                 return Some(Answer::new(204));
             }
+            "PATCH" if self.knobs.takes_no_chunks => return Some(self.progress(202, id)),
             "PATCH" | "PUT" => {}
             _ => return Some(error(405, "UNSUPPORTED", "the operation is unsupported")),
         }
