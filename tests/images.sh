@@ -158,6 +158,7 @@ engine
 if program busybox busybox; then base; fi
 if [ "$(id -u)" -ne 0 ]; then
     for part in buildah podman; do absent $part "only root can mount as its builds do"; done
+    absent root "skopeo reads an archive of a layout only as root, or with subordinate users"
 fi
 if ! missing docker >/dev/null && ! missing busybox >/dev/null; then
     "$docker" import "$work/base.tar" localhost/loci-base >/dev/null
@@ -183,7 +184,7 @@ skopeo_and_umoci_read_every_kind_of_image() {
         same root
     done
 }
-try skopeo_and_umoci_read_every_kind_of_image skopeo umoci
+try skopeo_and_umoci_read_every_kind_of_image skopeo umoci root
 
 a_plain_registry_takes_and_gives_the_image() {
     "$LOCI" copy "oci:$work/layout:set" "docker://$plain/$name" --json >pushed.json
@@ -388,7 +389,7 @@ loci_copies_what_skopeo_wrote_and_keeps_it() {
     unpacked back:set root
     same root
 }
-try loci_copies_what_skopeo_wrote_and_keeps_it skopeo umoci registry
+try loci_copies_what_skopeo_wrote_and_keeps_it skopeo umoci registry root
 
 # As LOCI makes its image: nothing but the wheels, in one layer.
 made_by_docker() {
