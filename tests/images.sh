@@ -160,12 +160,14 @@ if [ "$(id -u)" -ne 0 ]; then
     for part in buildah podman; do absent $part "only root can mount as its builds do"; done
     absent root "skopeo reads an archive of a layout only as root, or with subordinate users"
 fi
-if ! missing docker >/dev/null && ! missing busybox >/dev/null; then
-    "$docker" import "$work/base.tar" localhost/loci-base >/dev/null
-fi
-if ! missing podman >/dev/null && ! missing busybox >/dev/null; then
-    podman import --quiet "$work/base.tar" localhost/loci-base >/dev/null
-fi
+# One that starts may still not be able to do its work, in a container that allows little.
+for engine in docker podman; do
+    if missing $engine >/dev/null || missing busybox >/dev/null; then continue; fi
+    import=(podman import --quiet)
+    [ $engine = podman ] || import=("$docker" import)
+    "${import[@]}" "$work/base.tar" localhost/loci-base >"$work/import.log" 2>&1 ||
+        absent $engine "$engine cannot import an image: $(tail -1 "$work/import.log")"
+done
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     absent pip "this Python has no module \`venv\` with pip in it"
 fi
