@@ -242,7 +242,7 @@ pub(super) fn from_contents(mut contents: Contents, origin: &str) -> Result<Sour
             && found != listed.sha256
         {
             return Err(ImageError::Damaged {
-                origin: format!("`{origin}`"),
+                origin: origin.to_owned(),
                 wheel: filename.to_string(),
                 expected: listed.sha256,
                 found,

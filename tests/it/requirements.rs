@@ -34,7 +34,7 @@ fn wheels_are_fetched_and_built_once_and_outputs_are_the_same_bytes() {
       failed       0
       written: dir:first, 9.7 KiB new, 0 B unchanged
       written: tar:first.tar, 19.0 KiB new, 0 B unchanged
-      written: oci:first.oci:master, 26.7 KiB new, 0 B unchanged
+      written: oci:first.oci:master, 26.6 KiB new, 0 B unchanged
                sha256:DIGEST
     "#);
     assert_eq!((run.out.as_str(), world.built()), ("", vec!["gamma".to_owned()]));

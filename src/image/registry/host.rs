@@ -154,9 +154,7 @@ impl Host {
                     && response.url().scheme() == "http" =>
             {
                 self.heed(&response);
-                if !is_loopback(&http) {
-                    tracing::warn!(host = %self.name, "the registry is spoken to by plain http");
-                }
+                tracing::info!(host = %self.name, "the registry is spoken to by plain http");
                 Ok(http)
             }
             _ => Err(failure.map(Into::into)),
