@@ -1,6 +1,7 @@
 # Sourced: starts and stops the real programs that images are exchanged with, on loopback ports the
 # kernel chooses. Nothing of the user's own is read or written: not their logins, engines or
-# containers' storage.
+# containers' storage; only root's cache of where blobs were seen (/var/lib/containers/cache) cannot be
+# put elsewhere.
 #
 #   . tests/parts.sh              everything happens below $work, a folder that the script has just
 #                                 made; at its end what was started stops, and the folder is removed
@@ -48,6 +49,9 @@ chmod 700 "$XDG_RUNTIME_DIR"
 export no_proxy="${no_proxy:+$no_proxy,}127.0.0.1,localhost" NO_PROXY="${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost"
 echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$work/policy.json"
 echo '{}' >"$DOCKER_CONFIG/config.json"
+# podman's locks are in shared memory otherwise, for good.
+export CONTAINERS_CONF=$work/containers.conf
+printf '[engine]\nlock_type = "file"\n' >"$CONTAINERS_CONF"
 
 # absent PART REASON: it will be skipped, and this says why.
 absent() {
