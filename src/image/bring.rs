@@ -23,8 +23,8 @@ use crate::wheel::file::WheelFile;
 use super::blob_source::{TRIES, blocking};
 use super::download::{Answer, Download};
 use super::error::{ImageError, io_error};
+use super::offered::{LocatedWheel, OfferedWheel, WheelPlace};
 use super::remote_file::RemoteFile;
-use super::source::{LocatedWheel, OfferedWheel, WheelPlace};
 use super::tar_contents::{Contents, read_stream};
 use super::{Access, Progress};
 

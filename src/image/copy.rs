@@ -27,12 +27,13 @@ use super::error::{ImageError, io_error};
 use super::manifest::{
     BlobRef, DOCKER_LIST, Document, MOST_MANIFEST, Manifest, OCI_INDEX, architecture,
 };
+use super::offered::LocatedWheel;
 use super::open_image::OpenImage;
 use super::packed::{Packed, pack};
 use super::reference::Reference;
 use super::registry::referrers::Artifact;
 use super::remote_image::MOST_METADATA;
-use super::source::{LocatedWheel, Source, index_of};
+use super::source::{Source, index_of};
 use super::transfer::{Image, Sink, transfer};
 use super::tree::{ImageTree, Platforms, Root};
 use super::{

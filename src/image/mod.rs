@@ -27,12 +27,14 @@ mod remote_file;
 mod download;
 mod tarball;
 mod directory;
+pub mod offered;
 pub mod source;
 mod image_contents;
 mod tar_contents;
 mod remote_image;
 mod remote_tar;
 mod bring;
+mod open;
 mod copy;
 pub mod error;
 

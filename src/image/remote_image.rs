@@ -16,10 +16,11 @@ use super::bring::import_layer;
 use super::error::ImageError;
 use super::index_json::{IndexedWheel, WheelIndex};
 use super::manifest::{BlobRef, MOST_MANIFEST, is_plain};
+use super::offered::{OfferedWheel, WheelPlace};
 use super::open_image::OpenImage;
 use super::registry::repository::Repository;
 use super::remote_file::RemoteFile;
-use super::source::{OfferedWheel, Source, WheelPlace, from_contents, index_of, parse_index, text};
+use super::source::{Source, from_contents, index_of, parse_index, text};
 use super::tar_contents::Contents;
 use super::{Access, Progress};
 use crate::image::blob_source::BlobSource;
@@ -33,15 +34,12 @@ pub(super) const MOST_METADATA: u64 = 16 << 20;
 /// # Errors
 /// Those of [`Source::open`].
 pub(super) async fn open(
-    image: &OpenImage,
+    (image, repository): (&OpenImage, &Repository),
     document: &BlobRef,
     manifest: &ImageManifest,
     access: &Access,
     progress: &Progress,
 ) -> Result<Source, ImageError> {
-    let BlobSource::Registry(repository) = &image.source else {
-        unreachable!("only an image in a registry is opened here")
-    };
     let origin = image.origin.as_str();
     let layers = manifest
         .layers()

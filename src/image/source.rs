@@ -7,90 +7,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use crate::store::Store;
-use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS, Origin, WheelSet};
-use crate::vocab::core_metadata::CoreMetadata;
-use crate::vocab::digest::Digest;
-use crate::vocab::wheel_filename::WheelFilename;
+use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS, WheelSet};
 use crate::wheel::file::WheelFile;
 
-use super::blob_source::{BlobSource, blocking};
+use super::blob_source::BlobSource;
 use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
-use super::manifest::architecture;
-use super::open_image::OpenImage;
-use super::reference::Reference;
-use super::remote_file::RemoteFile;
-use super::tar_contents::{Contents, Found};
-use super::{Access, INDEX, image_contents, remote_image, remote_tar, tar_contents};
+use super::offered::{LocatedWheel, OfferedWheel};
+use super::tar_contents::{Contents, Found, filename};
+use super::{INDEX, tar_contents};
 
-/// A wheel that is on this machine.
-#[derive(Debug, Clone)]
-pub struct LocatedWheel {
-    /// The file name.
-    pub filename: WheelFilename,
-    /// Its bytes.
-    pub file: WheelFile,
-    /// The digest they should have, as far as the source says; they are not checked against it here.
-    pub sha256: Option<Digest>,
-}
-
-/// A wheel that can be had.
-#[derive(Debug, Clone)]
-pub struct OfferedWheel {
-    /// The file name.
-    pub filename: WheelFilename,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The digest its bytes should have, as far as the source says.
-    pub sha256: Option<Digest>,
-    /// What the source's index says it needs; none where it has none, and the wheel is asked.
-    pub metadata: Option<Arc<CoreMetadata>>,
-    /// Where it came from in the first place, as far as the source says.
-    pub origin: Option<Origin>,
-    /// Where its bytes are.
-    pub(super) place: WheelPlace,
-}
-
-/// Where the bytes of a wheel are.
-#[derive(Debug, Clone)]
-pub(super) enum WheelPlace {
-    /// On this machine.
-    Here(WheelFile),
-    /// In a file that is elsewhere, from this byte on.
-    Span(Arc<RemoteFile>, u64),
-    /// Somewhere in a compressed layer that is elsewhere.
-    Layer(Arc<RemoteFile>),
-}
-
-impl OfferedWheel {
-    /// The wheel's bytes, when they are on this machine.
-    #[must_use]
-    pub fn file(&self) -> Option<&WheelFile> {
-        match &self.place {
-            WheelPlace::Here(file) => Some(file),
-            WheelPlace::Span(..) | WheelPlace::Layer(_) => None,
-        }
-    }
-}
-
-impl From<LocatedWheel> for OfferedWheel {
-    fn from(wheel: LocatedWheel) -> Self {
-        Self {
-            filename: wheel.filename,
-            size: wheel.file.len(),
-            sha256: wheel.sha256,
-            metadata: None,
-            origin: None,
-            place: WheelPlace::Here(wheel.file),
-        }
-    }
-}
-
-/// The wheels of a [`Reference`].
+/// The wheels of a place.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     /// The wheels, sorted by file name, no two of one name.
@@ -103,53 +33,6 @@ pub struct Source {
     pub(super) lacking: Vec<String>,
     /// Keeps what was unpacked for the time being.
     pub(super) kept: Option<BlobSource>,
-}
-
-impl Source {
-    /// Finds the wheels at `reference`, of an image for several platforms those for `machine`, as
-    /// `uname -m` calls it. `progress` is told bytes when a set that is elsewhere has to come as a whole.
-    ///
-    /// # Errors
-    /// [`ImageError::Entry`] naming the entry that makes an archive unusable: a path that is absolute or
-    /// climbs out, a wheel that is a link, stands there twice or has no wheel's name. The other variants
-    /// of [`ImageError`] for what cannot be read, is not an image, or has no wheels at all.
-    pub async fn open(
-        reference: &Reference,
-        machine: &str,
-        access: &Access,
-        progress: &super::Progress,
-    ) -> Result<Self, ImageError> {
-        let origin = reference.to_string();
-        if let Some(image) = OpenImage::open(reference, access).await? {
-            let (document, manifest) = image.manifest(&architecture(machine)).await?;
-            let BlobSource::Local(blobs) = &image.source else {
-                return remote_image::open(&image, &document, &manifest, access, progress).await;
-            };
-            let (blobs, store) = (Arc::clone(blobs), access.store.clone());
-            let mut source = blocking(move || {
-                let contents = image_contents::read(&manifest, &blobs, &origin, &store)?;
-                from_contents(contents, &origin)
-            })
-            .await?;
-            source.kept = Some(image.source);
-            return Ok(source);
-        }
-        let (local, store) = (reference.clone(), access.store.clone());
-        match reference {
-            Reference::Url(url) => remote_tar::open(url, access, progress).await,
-            _ => {
-                blocking(move || match local {
-                    Reference::Directory(dir) => directory(&dir),
-                    Reference::Tar(path) => tar(&path, &store),
-                    Reference::Store { tag } => {
-                        Self::of_set(&store.load_set(&tag)?, &store, &format!("store:{tag}"))
-                    }
-                    _ => unreachable!("images and URLs were opened above"),
-                })
-                .await
-            }
-        }
-    }
 }
 
 impl Source {
@@ -191,7 +74,7 @@ impl Source {
     }
 }
 
-fn tar(path: &PathBuf, store: &Store) -> Result<Source, ImageError> {
+pub(super) fn tar(path: &Path, store: &Store) -> Result<Source, ImageError> {
     let origin = path.display().to_string();
     // It says more of why there is no file than the next line would.
     fs::metadata(path).map_err(io_error("read", path))?;
@@ -200,7 +83,7 @@ fn tar(path: &PathBuf, store: &Store) -> Result<Source, ImageError> {
         .with_all_of_its_index(&origin)
 }
 
-fn directory(dir: &Path) -> Result<Source, ImageError> {
+pub(super) fn directory(dir: &Path) -> Result<Source, ImageError> {
     let origin = dir.display().to_string();
     let mut source = Source::default();
     for entry in fs::read_dir(dir).map_err(io_error("list", dir))? {
@@ -283,15 +166,6 @@ pub(super) fn parse_index(bytes: &[u8], origin: &str) -> Result<WheelIndex, Imag
     WheelIndex::parse(bytes).map_err(|source| ImageError::Index { origin: origin.into(), source })
 }
 
-/// The wheel name `name` says, of the entry or file `entry` of `origin`.
-pub(super) fn filename(name: &str, entry: &str, origin: &str) -> Result<WheelFilename, ImageError> {
-    name.parse().map_err(|error| ImageError::Entry {
-        origin: origin.into(),
-        entry: entry.into(),
-        fault: format!("has not the name of a wheel: {error}"),
-    })
-}
-
 pub(super) fn some_wheels(source: Source, origin: &str) -> Result<Source, ImageError> {
     if source.wheels.is_empty() {
         let fault = "has no wheels in it".into();
@@ -316,8 +190,10 @@ mod tests {
     use proptest::test_runner::TestRunner;
     use tar::{EntryType, Header};
 
+    use super::super::reference::Reference;
     use super::super::testing::{open_now, set, write_now};
     use super::*;
+    use crate::vocab::digest::Digest;
 
     /// A tar of `(name, type, bytes)`, with names as they are given.
     fn tar_of(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {

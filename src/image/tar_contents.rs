@@ -19,7 +19,6 @@ use crate::wheel::file::WheelFile;
 
 use super::INDEX;
 use super::error::{ImageError, io_error};
-use super::source::filename;
 use super::zstd::ZstdFrames;
 
 /// No text or index of a set is as large as this, in bytes.
@@ -291,6 +290,15 @@ pub(super) fn plain(written: &str) -> Result<Option<&str>, &'static str> {
         path = rest.trim_start_matches('/');
     }
     Ok(Some(path).filter(|path| !matches!(*path, "" | ".")))
+}
+
+/// The wheel name `name` says, of the entry or file `entry` of `origin`.
+pub(super) fn filename(name: &str, entry: &str, origin: &str) -> Result<WheelFilename, ImageError> {
+    name.parse().map_err(|error| ImageError::Entry {
+        origin: origin.into(),
+        entry: entry.into(),
+        fault: format!("has not the name of a wheel: {error}"),
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::source_build::failed;
 use super::want::newest;
 use super::workshop::Workshop;
 use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Manner};
-use crate::image::source::LocatedWheel;
+use crate::image::offered::LocatedWheel;
 use crate::input::project::ProjectSource;
 use crate::vocab::redact::without_login;
 use crate::vocab::requirement::{PackageName, Requirement};

@@ -7,7 +7,8 @@ use pep440_rs::Version;
 
 use super::error::PipelineError;
 use super::events::{Activity, Events};
-use crate::image::source::{LocatedWheel, OfferedWheel, Source};
+use crate::image::offered::{LocatedWheel, OfferedWheel};
+use crate::image::source::Source;
 use crate::image::{Access, Progress, bring};
 use crate::resolve::problem::{Candidate, MetadataSource};
 use crate::vocab::core_metadata::CoreMetadata;

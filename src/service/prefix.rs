@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use tempfile::TempDir;
 
 use crate::build::interpreter::Interpreter;
-use crate::image::source::LocatedWheel;
+use crate::image::offered::LocatedWheel;
 use crate::wheel::archive::WheelArchive;
 use crate::wheel::claims::{Claims, SharedPath};
 use crate::wheel::direct_url::DirectUrl;
