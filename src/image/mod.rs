@@ -14,6 +14,7 @@ mod index_json;
 mod layer;
 mod gzip;
 mod zstd;
+mod tar_headers;
 mod plan;
 mod packed;
 mod blobs;

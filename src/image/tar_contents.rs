@@ -19,6 +19,7 @@ use crate::wheel::file::WheelFile;
 
 use super::INDEX;
 use super::error::{ImageError, io_error};
+use super::tar_headers::BoundedHeaders;
 use super::zstd::ZstdFrames;
 
 /// No text or index of a set is as large as this, in bytes.
@@ -83,7 +84,7 @@ pub(super) fn read_stream(
         Compression::Zstd => Box::new(ZstdFrames::new(whole)),
     };
     let contents = {
-        let mut archive = Archive::new(&mut plain);
+        let mut archive = Archive::new(BoundedHeaders::new(&mut plain));
         let entries = archive.entries().map_err(tar_error)?;
         collect(entries, origin, &mut |entry, path| import(entry, path, origin, store))?
     };
