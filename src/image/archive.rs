@@ -42,14 +42,9 @@ pub(super) struct ArchiveSink {
     path: PathBuf,
     names: ArchiveNames,
     epoch: u64,
-    tar: Arc<Mutex<Option<Tar>>>,
+    /// The tar as it grows; none once it is finished.
+    tar: Arc<Mutex<Option<NamedTempFile>>>,
     _claim: Arc<Option<File>>,
-}
-
-/// A tar that grows.
-#[derive(Debug)]
-struct Tar {
-    file: NamedTempFile,
 }
 
 impl ArchiveSink {
@@ -67,7 +62,7 @@ impl ArchiveSink {
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let prefix = format!("{TMP_PREFIX}{name}-");
         let claim = Arc::new(claim(dir, &prefix)?);
-        let tar = Tar { file: temporary_in(dir, &prefix)? };
+        let tar = temporary_in(dir, &prefix)?;
         Ok(Self {
             path: path.to_owned(),
             names,
@@ -101,7 +96,7 @@ impl ArchiveSink {
         let mut slot = self.tar.lock().await;
         let refused = |error| io_error("write", &self.path)(error);
         let tar = slot.as_mut().expect("it is there until the archive is finished");
-        let file = tar.file.as_file_mut();
+        let file = tar.as_file_mut();
         file.write_all(&header(&safe(&blob_path(&blob.digest)), blob.size, self.epoch))
             .map_err(refused)?;
         let start = file.stream_position().map_err(refused)?;
@@ -131,7 +126,7 @@ impl ArchiveSink {
         let refused = |error| io_error("write", &self.path)(error);
         let tar = self.tar.lock().await.take();
         let mut tar = tar.expect("an archive is finished once");
-        let file = tar.file.as_file_mut();
+        let file = tar.as_file_mut();
         let mut put = |path: &str, bytes: &[u8]| -> io::Result<()> {
             file.write_all(&header(&safe(path), bytes.len() as u64, self.epoch))?;
             file.write_all(bytes)?;
@@ -165,7 +160,7 @@ impl ArchiveSink {
         }
         file.write_all(&[0; 2 * BLOCK as usize]).map_err(refused)?;
         let path = self.path.clone();
-        blocking(move || Ok(keep(tar.file, &path)?)).await
+        blocking(move || Ok(keep(tar, &path)?)).await
     }
 }
 

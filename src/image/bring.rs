@@ -32,6 +32,7 @@ use super::{Access, Progress};
 const GAP: u64 = 16 * 1024;
 /// So many requests run at once.
 const SIDE_BY_SIDE: usize = 8;
+
 /// Brings `wheels`, in their order. `progress` is told bytes as they come.
 ///
 /// # Errors

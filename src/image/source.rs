@@ -188,30 +188,13 @@ mod tests {
     use flate2::write::GzEncoder;
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
-    use tar::{EntryType, Header};
+    use tar::EntryType;
 
     use super::super::reference::Reference;
     use super::super::testing::{open_now, set, write_now};
     use super::*;
+    use crate::support::tar::odd_tar;
     use crate::vocab::digest::Digest;
-
-    /// A tar of `(name, type, bytes)`, with names as they are given.
-    fn tar_of(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (name, kind, bytes) in entries {
-            let mut header = Header::new_ustar();
-            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_entry_type(*kind);
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            header.set_cksum();
-            out.extend(header.as_bytes());
-            out.extend(*bytes);
-            out.resize(out.len().next_multiple_of(512), 0);
-        }
-        out.resize(out.len() + 1024, 0);
-        out
-    }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
@@ -247,7 +230,7 @@ mod tests {
 
     #[test]
     fn wheels_are_found_at_any_depth_and_the_rest_is_passed_over() {
-        let tar = tar_of(&[
+        let tar = odd_tar(&[
             ("./", EntryType::Directory, b""),
             ("./deep/", EntryType::Directory, b""),
             ("./deep/six-1-py3-none-any.whl", FILE, b"six"),
@@ -279,7 +262,7 @@ mod tests {
     fn hostile_tars_are_refused_by_the_name_of_the_entry() {
         let place = store();
         let case = |entries: &[(&str, EntryType, &[u8])], error: &str| {
-            let tar = tar_of(entries);
+            let tar = odd_tar(entries);
             assert_eq!(open_bytes(&tar, &place).unwrap_err(), error);
             assert_eq!(open_bytes(&gzip(&tar), &place).unwrap_err(), error);
         };
@@ -327,7 +310,7 @@ mod tests {
             let error = open_bytes(bytes, &place).unwrap_err();
             assert!(error.contains(end), "{error}");
         }
-        let whole = tar_of(&[(SIX, FILE, &[1; 2000])]);
+        let whole = odd_tar(&[(SIX, FILE, &[1; 2000])]);
         for bytes in [&whole[..1000], &gzip(&whole)[..40]] {
             let error = open_bytes(bytes, &place).unwrap_err();
             assert!(error.contains("`x.tar` is not a whole tar archive"), "{error}");
@@ -381,13 +364,13 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let out = dir.path().join("image");
         let layout = Layout::create(&out).unwrap();
-        let below = tar_of(&[
+        let below = odd_tar(&[
             (SIX, FILE, b"old"),
             ("gone-1-py3-none-any.whl", FILE, b"x"),
             ("d/hidden-1-py3-none-any.whl", FILE, b"x"),
             ("e/gone-2-py3-none-any.whl", FILE, b"x"),
         ]);
-        let above = tar_of(&[
+        let above = odd_tar(&[
             (".wh.gone-1-py3-none-any.whl", FILE, b""),
             ("d/.wh..wh..opq", FILE, b""),
             (".wh.e", FILE, b""),
@@ -434,7 +417,7 @@ mod tests {
     fn damaged_tars_never_panic() {
         let place = store();
         let long = "n".repeat(80) + "-1-py3-none-any.whl";
-        let whole = tar_of(&[
+        let whole = odd_tar(&[
             (SIX, FILE, &[1; 700]),
             ("PaxHeaders/x", EntryType::XHeader, b"19 size=0000000700\n"),
             (&long, FILE, &[2; 700]),

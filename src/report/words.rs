@@ -4,21 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::vocab::size::Size;
+
 /// A number of bytes, in binary units.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    // 1023.95 would be shown as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
+    Size(bytes).to_string()
 }
 
 /// A part of a number of bytes: `4.0 of 8.0 MiB`, the unit once where it is the same.

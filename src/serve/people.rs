@@ -16,6 +16,7 @@ use super::markup::{escaped, file_path};
 use super::page::Page;
 use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS, Origin};
 use crate::vocab::redact::redact;
+use crate::vocab::size::Size;
 
 /// The media type of these pages.
 pub(super) const HTML: &str = "text/html; charset=utf-8";
@@ -53,7 +54,7 @@ pub(super) fn front(catalog: &Catalog, url: &str) -> Page {
          <p>For programs: <a href=\"simple/\">the index</a>",
         count(wheels.len(), "wheel"),
         count(catalog.projects().count(), "project"),
-        size(bytes),
+        Size(bytes),
     );
     for (name, text) in [(CONSTRAINTS, constraints), (GLOBAL_REQUIREMENTS, global_requirements)] {
         if !text.is_empty() {
@@ -79,7 +80,7 @@ fn row(wheel: &ServedWheel) -> String {
         "<tr><th><a href=\"simple/{name}/\">{name}</a></th><td>{}</td><td class=\"size\">{}</td>\
          <td class=\"from\">{}</td><td class=\"wheel\"><a href=\"{}\">{}</a></td></tr>\n",
         escaped(&version),
-        size(wheel.size),
+        Size(wheel.size),
         origin(wheel),
         escaped(&file_path(wheel)),
         escaped(wheel.filename.as_str()),
@@ -119,7 +120,7 @@ pub(super) fn log(build: &ServedBuild, text: &[u8]) -> Page {
         ("Took", seconds(record.seconds)),
     ];
     if let Some(peak) = record.peak_memory {
-        facts.push(("Peak memory", size(peak)));
+        facts.push(("Peak memory", Size(peak).to_string()));
     }
     facts.push(("Built with", record.requires.join(", ")));
     let mut body = format!("<h1>{} <small>how it was built</small></h1>\n<dl>\n", escaped(&title));
@@ -131,8 +132,8 @@ pub(super) fn log(build: &ServedBuild, text: &[u8]) -> Page {
     if (text.len() as u64) < *log_size {
         body.push_str(&format!(
             ": of its {}, the last {} are below",
-            size(*log_size),
-            size(text.len() as u64)
+            Size(*log_size),
+            Size(text.len() as u64)
         ));
     }
     let text = String::from_utf8_lossy(text);
@@ -161,22 +162,6 @@ fn whole(title: &str, body: &str) -> String {
 
 fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
-}
-
-/// A number of bytes, in binary units.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    // 1023.95 would be shown as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 fn seconds(seconds: f64) -> String {

@@ -12,6 +12,7 @@ pub mod redact;
 pub mod requirement;
 pub mod safe_path;
 pub mod sdist_filename;
+pub mod size;
 pub mod tags;
 pub mod target;
 pub mod wheel_filename;

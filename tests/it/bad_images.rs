@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use tar::EntryType;
 
 use crate::foreign_image::{
-    ARCHITECTURE, ELSEWHERE, ForeignImage, INDEX, MANIFEST, Packing, odd_tar, put_index, put_json,
-    tar_of,
+    ARCHITECTURE, ELSEWHERE, ForeignImage, INDEX, MANIFEST, Packing, put_index, put_json, tar_of,
 };
 use crate::harbour::{Harbour, REPOSITORY, wheels};
 use crate::support::registry::{Registry, digest};
+use crate::support::tar::odd_tar;
 use crate::support::wheel::WheelMaker;
 
 const FILE: EntryType = EntryType::Regular;

@@ -7,9 +7,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
-use tar::{EntryType, Header};
+use tar::EntryType;
 
 use crate::support::registry::{Registry, digest};
+use crate::support::tar::odd_tar;
 
 /// How a layer is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,22 +166,4 @@ pub fn put_index(
 pub fn tar_of<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
     let entries = files.into_iter().map(|(name, bytes)| (name, EntryType::Regular, bytes));
     odd_tar(&entries.collect::<Vec<_>>())
-}
-
-/// A tar of entries with names and kinds as they are given, however bad.
-pub fn odd_tar(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, kind, bytes) in entries {
-        let mut header = Header::new_ustar();
-        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.set_entry_type(*kind);
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        header.set_cksum();
-        out.extend(header.as_bytes());
-        out.extend(*bytes);
-        out.resize(out.len().next_multiple_of(512), 0);
-    }
-    out.resize(out.len() + 1024, 0);
-    out
 }

@@ -6,5 +6,6 @@
 pub mod index;
 pub mod registry;
 pub mod sdist;
+pub mod tar;
 mod valve;
 pub mod wheel;
