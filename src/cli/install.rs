@@ -22,7 +22,8 @@ use crate::pipeline::events::Events;
 use crate::pipeline::install::{InstallJob, install_service};
 use crate::report::summary;
 use crate::resolve::resolution::ResolveError;
-use crate::service::prefix::{Existing, Prefix, Visible};
+use crate::service::environment::Visible;
+use crate::service::prefix::{Existing, Prefix};
 use crate::vocab::requirement::{ExtraName, Requirement};
 
 #[derive(Debug, Args)]

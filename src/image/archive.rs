@@ -20,11 +20,11 @@ use crate::vocab::digest::{Digest, Hasher};
 
 use super::blob_source::{BlobSource, TRIES, blocking};
 use super::error::{ImageError, io_error};
-use super::layer::{BLOCK, header};
 use super::manifest::{BlobRef, Manifest, OCI_INDEX};
 use super::registry::name::ImageName;
 use super::registry::tag::ImageTag;
 use super::tree::ImageTree;
+use super::ustar::{BLOCK, Header};
 use super::{Progress, claim, parent_of, safe};
 
 /// How the images in an archive are called.
@@ -97,8 +97,10 @@ impl ArchiveSink {
         let refused = |error| io_error("write", &self.path)(error);
         let tar = slot.as_mut().expect("it is there until the archive is finished");
         let file = tar.as_file_mut();
-        file.write_all(&header(&safe(&blob_path(&blob.digest)), blob.size, self.epoch))
-            .map_err(refused)?;
+        file.write_all(
+            &Header::file(&safe(&blob_path(&blob.digest)), blob.size, self.epoch).to_bytes(),
+        )
+        .map_err(refused)?;
         let start = file.stream_position().map_err(refused)?;
         for attempt in 1.. {
             let out = Hashing { file: file.try_clone().map_err(refused)?, hasher: Hasher::new() };
@@ -128,7 +130,7 @@ impl ArchiveSink {
         let mut tar = tar.expect("an archive is finished once");
         let file = tar.as_file_mut();
         let mut put = |path: &str, bytes: &[u8]| -> io::Result<()> {
-            file.write_all(&header(&safe(path), bytes.len() as u64, self.epoch))?;
+            file.write_all(&Header::file(&safe(path), bytes.len() as u64, self.epoch).to_bytes())?;
             file.write_all(bytes)?;
             pad(file, bytes.len() as u64)
         };

@@ -1,6 +1,6 @@
 //! [`Blobs`]: blobs on this machine, by digest, wherever their bytes stand.
 //!
-//! A blob is a file, a window of an archive, bytes in memory, or a layer of the store's wheels that is
+//! A blob is a file, a window of an archive, bytes in memory, or a layer of wheels or of a file tree that is
 //! made as it is read: no second copy of it is ever on disk. Whether bytes are what their digest says
 //! is for those to check who take them.
 
@@ -23,6 +23,7 @@ use crate::wheel::file::WheelFile;
 use super::error::{ImageError, io_error};
 use super::gzip::StoredGzip;
 use super::layer::Layer;
+use super::tree_layer::TreeLayer;
 
 /// The bytes of a blob, piece by piece.
 pub(super) type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, ImageError>> + Send>>;
@@ -41,6 +42,8 @@ pub(super) enum Place {
     Layer(Arc<Layer>, Store),
     /// In such a layer, wrapped in gzip.
     Gzip(Arc<Layer>, Store),
+    /// In a layer of a file tree.
+    Tree(Arc<TreeLayer>),
     /// In memory.
     Bytes(Bytes),
 }
@@ -52,6 +55,7 @@ impl Place {
             Self::File(file) => Some(file.len()),
             Self::Layer(layer, _) => Some(layer.size()),
             Self::Gzip(..) => None,
+            Self::Tree(layer) => Some(layer.size()),
             Self::Bytes(bytes) => Some(bytes.len() as u64),
         }
     }
@@ -73,6 +77,7 @@ impl Place {
                 layer.pour(store, &mut gzip, refused, progress)?;
                 gzip.finish().map_err(refused)
             }
+            Self::Tree(layer) => layer.write_to(out, refused, progress),
             Self::Bytes(bytes) => {
                 out.write_all(bytes).map_err(refused)?;
                 progress(bytes.len() as u64);
@@ -114,7 +119,7 @@ impl Place {
     pub(super) fn blame(&self) -> Result<(), ImageError> {
         match self {
             Self::Layer(layer, store) | Self::Gzip(layer, store) => layer.check(store),
-            Self::File(_) | Self::Bytes(_) => Ok(()),
+            Self::File(_) | Self::Tree(_) | Self::Bytes(_) => Ok(()),
         }
     }
 }

@@ -194,7 +194,11 @@ pub async fn copy(
 }
 
 /// Where an image is to go. Waits for another one that is on its way there.
-async fn sink(destination: &Reference, epoch: u64, access: &Access) -> Result<Sink, ImageError> {
+pub(super) async fn sink(
+    destination: &Reference,
+    epoch: u64,
+    access: &Access,
+) -> Result<Sink, ImageError> {
     match destination.clone() {
         Reference::Oci { dir, tag } => {
             blocking(move || Sink::layout(&dir, tag.unwrap_or_default())).await

@@ -1,9 +1,8 @@
 //! [`Layer`]: a tar whose bytes are a function of the files in it.
 //!
 //! Regular files only, sorted by path unless the caller has an order to keep; mode 0644, user and
-//! group 0 without names, one fixed time. Headers are POSIX ustar; a PAX record is written only for
-//! what ustar cannot say (a path over 100 bytes or not in ASCII, a size of 8 GiB or more). Where each file's bytes
-//! stand is known before anything is written.
+//! group 0 without names, one fixed time. Where each file's bytes stand is known before anything is
+//! written.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -17,11 +16,8 @@ use crate::vocab::digest::{Digest, Hasher};
 use crate::vocab::safe_path::SafePath;
 
 use super::error::{ImageError, io_error};
+use super::ustar::{BLOCK, Header, ZEROS};
 
-/// Everything in a tar is a multiple of this, in bytes.
-pub(super) const BLOCK: u64 = 512;
-/// The first size ustar's eleven octal digits cannot say.
-const USTAR_SIZE: u64 = 1 << 33;
 /// Part of a layer's recipe: changes whenever equal members would be other bytes than before.
 const FORMAT: u32 = 1;
 
@@ -67,7 +63,7 @@ impl Member {
 
     /// What precedes its bytes in a tar, a multiple of 512 bytes.
     fn header(&self, epoch: u64) -> Vec<u8> {
-        header(&self.path, self.size(), epoch)
+        Header::file(&self.path, self.size(), epoch).to_bytes()
     }
 }
 
@@ -199,7 +195,6 @@ impl Layer {
         progress: &(dyn Fn(u64) + Sync),
         blob: WriteBlob<'_>,
     ) -> Result<(), ImageError> {
-        const ZEROS: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
         for member in &self.members {
             out.write_all(&member.header(self.epoch)).map_err(refused)?;
             match &member.content {
@@ -276,58 +271,8 @@ fn read_blob(
     }
 }
 
-/// What precedes a file's bytes in a tar, a multiple of 512 bytes.
-pub(super) fn header(path: &SafePath, size: u64, epoch: u64) -> Vec<u8> {
-    let name = path.as_str();
-    let mut pax = Vec::new();
-    if name.len() > 100 || !name.is_ascii() {
-        pax_record(&mut pax, "path", name);
-    }
-    if size >= USTAR_SIZE {
-        pax_record(&mut pax, "size", &size.to_string());
-    }
-    let mut out = Vec::new();
-    if !pax.is_empty() {
-        let name = format!("PaxHeaders/{}", path.file_name());
-        out.extend(ustar(&name, tar::EntryType::XHeader, pax.len() as u64, epoch).as_bytes());
-        out.extend(&pax);
-        out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
-    }
-    out.extend(ustar(name, tar::EntryType::Regular, size, epoch).as_bytes());
-    out
-}
-
-/// Appends `LENGTH KEY=VALUE\n`, where the length counts its own digits (pax(1), "pax Extended
-/// Header").
-fn pax_record(out: &mut Vec<u8>, key: &str, value: &str) {
-    let rest = key.len() + value.len() + 3;
-    let mut length = rest;
-    while length != rest + length.to_string().len() {
-        length = rest + length.to_string().len();
-    }
-    out.extend(format!("{length} {key}={value}\n").as_bytes());
-}
-
-fn ustar(path: &str, kind: tar::EntryType, size: u64, epoch: u64) -> tar::Header {
-    let mut header = tar::Header::new_ustar();
-    let name = &mut header.as_old_mut().name;
-    let length = path.len().min(name.len());
-    name[..length].copy_from_slice(&path.as_bytes()[..length]);
-    header.set_entry_type(kind);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    // Where there is a PAX size, this one only has to be readable.
-    header.set_size(if size < USTAR_SIZE { size } else { 0 });
-    header.set_mtime(epoch);
-    header.set_cksum();
-    header
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::super::safe;
     use super::*;
 
@@ -393,23 +338,12 @@ mod tests {
     #[test]
     fn sizes_beyond_ustar_are_pax_records() {
         let digest = Digest::of(b"");
-        let size = USTAR_SIZE + 5;
+        let size = (1 << 33) + 5;
         let member = Member { path: safe("big"), content: Content::Blob { digest, size } };
         let header = member.header(0);
         assert_eq!(header.len(), 1536);
         let text = String::from_utf8_lossy(&header[512..1024]).into_owned();
         assert!(text.starts_with("19 size=8589934597\n"), "{text}");
         assert_eq!(Layer::sorted(vec![member], 0).offsets(), [1536]);
-    }
-
-    proptest! {
-        #[test]
-        fn pax_lengths_count_themselves(value in "[a-z]{0,1200}") {
-            let mut out = Vec::new();
-            pax_record(&mut out, "path", &value);
-            let text = String::from_utf8(out).unwrap();
-            let (length, _) = text.split_once(' ').unwrap();
-            prop_assert_eq!(length.parse(), Ok(text.len()));
-        }
     }
 }

@@ -1,9 +1,10 @@
 //! `oci:DIR[:TAG]`: images in an OCI image layout, whatever else is in that layout.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::store::error::StoreError;
 use crate::store::file::TMP_PREFIX;
@@ -18,13 +19,19 @@ use super::manifest::{BlobRef, Document};
 use super::open_image::OpenImage;
 use super::registry::upload::Pushed;
 use super::tree::Root;
+use super::tree_layer::TreeLayer;
 use super::{Progress, claim};
+
+/// How many bytes are written at once: files of a tree are small.
+const BUFFER: usize = 256 << 10;
 
 /// A layout that an image is put into.
 #[derive(Debug, Clone)]
 pub(super) struct LayoutSink {
     layout: Layout,
     tag: Tag,
+    /// What was written or read whole while this place was claimed: nobody else changes it meanwhile.
+    whole: Arc<Mutex<BTreeSet<Digest>>>,
     _claim: Arc<Option<File>>,
 }
 
@@ -36,7 +43,54 @@ impl LayoutSink {
     pub(super) fn create(dir: &Path, tag: Tag) -> Result<Self, ImageError> {
         fs::create_dir_all(dir).map_err(io_error("create", dir))?;
         let claim = Arc::new(claim(dir, TMP_PREFIX)?);
-        Ok(Self { layout: Layout::create(dir)?, tag, _claim: claim })
+        Ok(Self { layout: Layout::create(dir)?, tag, whole: Arc::default(), _claim: claim })
+    }
+
+    /// The same place, for an image that is to be called `tag`.
+    #[must_use]
+    pub(super) fn tagged(&self, tag: Tag) -> Self {
+        Self { tag, ..self.clone() }
+    }
+
+    /// Puts a layer there whose digest is not known before it is written, and says it.
+    ///
+    /// # Errors
+    /// [`ImageError`].
+    pub(super) fn put_layer(
+        &self,
+        layer: &TreeLayer,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Digest, ImageError> {
+        let refused = |error| io_error("write", self.layout.root())(error);
+        let mut out = BufWriter::with_capacity(BUFFER, self.layout.writer()?);
+        layer.write_to(&mut out, &refused, progress)?;
+        let writer = out.into_inner().map_err(|error| refused(error.into_error()))?;
+        let (digest, _) = writer.commit()?;
+        self.remember(digest);
+        Ok(digest)
+    }
+
+    /// Whether the blob is there and its bytes are what its name says. Somebody else may have written
+    /// it, and reading is much cheaper than writing.
+    fn is_whole(&self, digest: &Digest, size: u64) -> bool {
+        if self.layout.size(digest) != Some(size) {
+            return false;
+        }
+        if self.whole.lock().is_ok_and(|whole| whole.contains(digest)) {
+            return true;
+        }
+        let found = File::open(self.layout.path(digest)).and_then(Digest::of_reader);
+        let is_whole = found.is_ok_and(|(found, _)| found == *digest);
+        if is_whole {
+            self.remember(*digest);
+        }
+        is_whole
+    }
+
+    fn remember(&self, digest: Digest) {
+        if let Ok(mut whole) = self.whole.lock() {
+            whole.insert(digest);
+        }
     }
 
     /// Puts a blob there, unless it is there whole.
@@ -49,8 +103,8 @@ impl LayoutSink {
         source: &BlobSource,
         progress: &Progress,
     ) -> Result<Pushed, ImageError> {
-        let (layout, known) = (self.layout.clone(), blob.clone());
-        if blocking(move || Ok(is_whole(&layout, &known.digest, known.size))).await? {
+        let (sink, known) = (self.clone(), blob.clone());
+        if blocking(move || Ok(sink.is_whole(&known.digest, known.size))).await? {
             progress(blob.size);
             return Ok(Pushed::Present);
         }
@@ -62,7 +116,10 @@ impl LayoutSink {
             // Syncing waits for the disk.
             let committed = blocking(move || Ok(writer.commit_as(&expected))).await?;
             match committed {
-                Ok(_) => return Ok(Pushed::Uploaded),
+                Ok(_) => {
+                    self.remember(expected);
+                    return Ok(Pushed::Uploaded);
+                }
                 Err(StoreError::Mismatch { expected, found }) => {
                     source.blame(blob).await?;
                     tries -= 1;
@@ -82,7 +139,7 @@ impl LayoutSink {
     /// [`ImageError`].
     pub(super) fn put_document(&self, document: &Document) -> Result<(), ImageError> {
         let BlobRef { digest, size, .. } = &document.reference;
-        if is_whole(&self.layout, digest, *size) {
+        if self.is_whole(digest, *size) {
             return Ok(());
         }
         let mut writer = self.layout.writer()?;
@@ -107,15 +164,6 @@ impl LayoutSink {
         let tag = format!("{}{}", self.tag, root.ending).parse::<Tag>();
         tag.map_err(|source| ImageError::Name { source: source.into() })
     }
-}
-
-/// Whether the blob is there and its bytes are what its name says. Somebody else may have written
-/// it, and reading is much cheaper than writing.
-fn is_whole(layout: &Layout, digest: &Digest, size: u64) -> bool {
-    layout.size(digest) == Some(size)
-        && fs::File::open(layout.path(digest))
-            .and_then(Digest::of_reader)
-            .is_ok_and(|(found, _)| found == *digest)
 }
 
 /// Opens the image called `tag` in the layout at `dir`; without a tag the only one, else `latest`.

@@ -69,20 +69,12 @@ pub(super) fn read(file: &WheelFile, origin: &str, store: &Store) -> Result<Cont
 
 /// Reads a tar, compressed or not, as it comes by, and imports its wheels into `store`.
 pub(super) fn read_stream(
-    mut reader: impl Read,
+    reader: impl Read + Send,
     origin: &str,
     store: &Store,
 ) -> Result<Contents, ImageError> {
     let tar_error = |source| ImageError::Tar { origin: origin.into(), source };
-    let mut start = Vec::new();
-    reader.by_ref().take(6).read_to_end(&mut start).map_err(tar_error)?;
-    let compression = Compression::of(&start, origin)?;
-    let whole = io::Cursor::new(start).chain(reader);
-    let mut plain: Box<dyn Read + '_> = match compression {
-        Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
-        Compression::Zstd => Box::new(ZstdFrames::new(whole)),
-    };
+    let mut plain = decompressed(reader, origin)?;
     let contents = {
         let mut archive = Archive::new(BoundedHeaders::new(&mut plain));
         let entries = archive.entries().map_err(tar_error)?;
@@ -91,6 +83,23 @@ pub(super) fn read_stream(
     // What follows the end of the tar belongs to its file, whose digest may be asked for.
     io::copy(&mut plain, &mut io::sink()).map_err(tar_error)?;
     Ok(contents)
+}
+
+/// What `reader` packs, by what its first bytes say.
+pub(super) fn decompressed<'a>(
+    mut reader: impl Read + Send + 'a,
+    origin: &str,
+) -> Result<Box<dyn Read + Send + 'a>, ImageError> {
+    let tar_error = |source| ImageError::Tar { origin: origin.into(), source };
+    let mut start = Vec::new();
+    reader.by_ref().take(6).read_to_end(&mut start).map_err(tar_error)?;
+    let compression = Compression::of(&start, origin)?;
+    let whole = io::Cursor::new(start).chain(reader);
+    Ok(match compression {
+        Compression::None => Box::new(whole),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
+        Compression::Zstd => Box::new(ZstdFrames::new(whole)),
+    })
 }
 
 /// How a tar is compressed.

@@ -25,7 +25,8 @@ use crate::input::pins::Pins;
 use crate::input::project::ProjectSource;
 use crate::resolve::problem::{PinForce, Prereleases, Problem};
 use crate::resolve::resolution::{Resolution, resolve};
-use crate::service::prefix::{Installation, Prefix, install};
+use crate::service::environment::Installation;
+use crate::service::prefix::{Prefix, install};
 use crate::vocab::requirement::Requirement;
 use crate::wheel::direct_url::DirectUrl;
 

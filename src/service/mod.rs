@@ -1,3 +1,5 @@
-//! Composes a service out of wheels: for now as an environment below a prefix.
+//! Composes a service out of wheels: as an environment below a prefix, or as layers of an image.
 
+pub mod environment;
 pub mod prefix;
+pub mod assembly;

@@ -11,34 +11,10 @@ use rayon::prelude::*;
 use tempfile::TempDir;
 
 use crate::build::interpreter::Interpreter;
-use crate::image::offered::LocatedWheel;
-use crate::wheel::archive::WheelArchive;
-use crate::wheel::claims::{Claims, SharedPath};
-use crate::wheel::direct_url::DirectUrl;
+use crate::wheel::claims::SharedPath;
 use crate::wheel::directory::DirectorySink;
-use crate::wheel::environment::Environment;
-use crate::wheel::error::WheelError;
-use crate::wheel::scheme::Scheme;
-use crate::wheel::tree::{InstallOptions, InstallTree};
 
-/// A wheel to be installed.
-pub struct Installation<'a> {
-    /// The wheel.
-    pub wheel: &'a LocatedWheel,
-    /// Whether the user asked for it by name (PEP 376, REQUESTED).
-    pub requested: bool,
-    /// Where it came from, when not from an index (PEP 610).
-    pub direct_url: Option<DirectUrl>,
-}
-
-/// Which packages the environment sees beside its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visible {
-    /// None.
-    Own,
-    /// Those of the Python it is for, such as the bindings that distributions package.
-    System,
-}
+use super::environment::{Installation, PlannedEnvironment, UnfitWheel, Visible};
 
 /// What to do with a prefix that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,13 +120,8 @@ pub enum PrefixError {
         source: io::Error,
     },
     /// A wheel cannot be installed.
-    #[error("cannot install `{file}`")]
-    Wheel {
-        /// The wheel's file name.
-        file: String,
-        /// Why.
-        source: Box<WheelError>,
-    },
+    #[error(transparent)]
+    Wheel(#[from] UnfitWheel),
 }
 
 /// Makes the environment at `prefix` and installs `wheels` into it, in whose order they claim their
@@ -179,41 +150,20 @@ pub fn install(
     let root = staging.path().join("root");
     fs::create_dir(&root).map_err(write_failed(&root))?;
 
-    let target = interpreter.target();
-    let environment = Environment {
-        prefix: prefix.clone(),
-        python: interpreter.executable().to_owned(),
-        version: target.python().clone(),
-        system_site_packages: *visible == Visible::System,
-    };
+    let planned = PlannedEnvironment::plan(prefix, interpreter, *visible, wheels)?;
     let mut sink = DirectorySink::new(&root).map_err(write_failed(&root))?;
-    environment.emit(&mut sink).map_err(write_failed(&root))?;
-    let mut files = environment.entries().len();
-
-    let scheme = Scheme::for_python(target.minor(), prefix);
-    let mut trees = wheels
-        .par_iter()
-        .map(|installation| {
-            let file = installation.wheel.filename.as_str();
-            plan(installation, &scheme)
-                .map_err(|source| PrefixError::Wheel { file: file.into(), source: source.into() })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut claims = Claims::new();
-    let mut collisions = Vec::new();
-    for (tree, installation) in trees.iter_mut().zip(wheels) {
-        let shared = claims.claim(tree, installation.wheel.filename.as_str());
-        collisions.extend(shared.into_iter().filter(|path| !path.identical));
-    }
-    trees.par_iter().zip(wheels).try_for_each(|(tree, installation)| {
-        let file = installation.wheel.filename.as_str();
+    planned.own.emit(&mut sink).map_err(write_failed(&root))?;
+    planned.wheels.par_iter().try_for_each(|wheel| {
+        let file = wheel.file.as_str();
         let mut sink = DirectorySink::new(&root).map_err(write_failed(&root))?;
-        tree.emit(&mut sink)
-            .map_err(|source| PrefixError::Wheel { file: file.into(), source: source.into() })?;
+        wheel
+            .tree
+            .emit(&mut sink)
+            .map_err(|source| UnfitWheel { file: file.into(), source: source.into() })?;
         on_wheel(file);
-        Ok(())
+        Ok::<_, PrefixError>(())
     })?;
-    files += trees.iter().map(|tree| tree.entries().len()).sum::<usize>();
+    let files = planned.files();
 
     if *existing == Existing::Replace {
         replace(prefix, &root, staging, |from, to| fs::rename(from, to))?;
@@ -221,7 +171,7 @@ pub fn install(
         // An empty directory gives way to a rename; anything else that came up meanwhile does not.
         fs::rename(&root, prefix).map_err(write_failed(prefix))?;
     }
-    Ok(Installed { files, collisions })
+    Ok(Installed { files, collisions: planned.collisions })
 }
 
 /// Puts `root` in the place of `prefix`, whose content goes with `staging` at the end. The renames are
@@ -249,17 +199,6 @@ fn replace(
             Err(PrefixError::Stranded { prefix: prefix.to_owned(), kept, back, source })
         }
     }
-}
-
-fn plan(installation: &Installation<'_>, scheme: &Scheme) -> Result<InstallTree, WheelError> {
-    let wheel = installation.wheel;
-    let archive = WheelArchive::open(wheel.file.clone(), &wheel.filename)?;
-    let options = InstallOptions {
-        requested: installation.requested,
-        direct_url: installation.direct_url.clone(),
-        installer: "loci",
-    };
-    InstallTree::plan(&archive, scheme, &options)
 }
 
 /// What is at the place of a prefix.

@@ -4,6 +4,7 @@
 //! says of itself. Emitting inflates, holds each content against the hash that was planned, and hands
 //! it on. So two sinks get the same entries and the same bytes.
 
+use std::borrow::Cow;
 use std::io;
 
 use super::archive::WheelArchive;
@@ -102,6 +103,15 @@ impl InstallTree {
         self.entries.iter().zip(self.facts.iter().copied())
     }
 
+    /// What is known of the bytes of the entry at `index`.
+    ///
+    /// # Panics
+    /// When there is no such entry.
+    #[must_use]
+    pub fn facts(&self, index: usize) -> Facts {
+        self.facts[index]
+    }
+
     /// Leaves out the entries `keep` is false for; RECORD still lists them, as files that are there
     /// by another wheel's doing.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&TreeEntry, Facts) -> bool) {
@@ -112,34 +122,45 @@ impl InstallTree {
         (self.entries, self.facts) = kept.unzip();
     }
 
+    /// The bytes of the entry at `index`, held against what was planned; none for a link.
+    ///
+    /// # Errors
+    /// When it cannot be inflated or is not what RECORD says.
+    ///
+    /// # Panics
+    /// When there is no such entry.
+    pub fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>, WheelError> {
+        match &self.entries[index].content {
+            Content::Archive(at) => {
+                let source = &self.archive.entries()[*at];
+                let inflated = self.archive.read(source)?;
+                let (expected, found) = (self.facts[index].digest, Digest::of(&inflated));
+                if found != expected {
+                    let fault = Fault::RecordHash {
+                        name: source.path.to_string(),
+                        recorded: hash_text(&expected),
+                        found: hash_text(&found),
+                    };
+                    return Err(fault.of(self.archive.filename()));
+                }
+                Ok(Cow::Owned(inflated))
+            }
+            Content::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Content::Symlink(_) => Ok(Cow::Borrowed(&[])),
+        }
+    }
+
     /// Gives every entry to `sink`, in order.
     ///
     /// # Errors
     /// When an entry cannot be inflated, is not what RECORD says or cannot be written; what the sink
     /// already took is the caller's to discard.
     pub fn emit(&self, sink: &mut dyn Sink) -> Result<(), WheelError> {
-        let fail = |fault: Fault| fault.of(self.archive.filename());
-        for (entry, facts) in self.contents() {
-            let inflated;
-            let bytes = match &entry.content {
-                Content::Archive(index) => {
-                    let source = &self.archive.entries()[*index];
-                    inflated = self.archive.read(source)?;
-                    let found = Digest::of(&inflated);
-                    if found != facts.digest {
-                        return Err(fail(Fault::RecordHash {
-                            name: source.path.to_string(),
-                            recorded: hash_text(&facts.digest),
-                            found: hash_text(&found),
-                        }));
-                    }
-                    inflated.as_slice()
-                }
-                Content::Bytes(bytes) => bytes,
-                Content::Symlink(_) => &[],
-            };
-            sink.entry(entry, bytes)
-                .map_err(|source| fail(Fault::Write { path: entry.path.to_string(), source }))?;
+        for (index, entry) in self.entries.iter().enumerate() {
+            let bytes = self.bytes(index)?;
+            sink.entry(entry, &bytes).map_err(|source| {
+                Fault::Write { path: entry.path.to_string(), source }.of(self.archive.filename())
+            })?;
         }
         Ok(())
     }

@@ -1,0 +1,221 @@
+//! [`Base`]: an image that others are made upon: its layers as they are, its configuration to be added to.
+//!
+//! Nothing of a base is written anew. Its layers keep their bytes and digests; of its configuration
+//! every field stays, those that nobody here knows included.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use oci_spec::image::MediaType;
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+
+use crate::vocab::digest::{Digest, Hasher};
+
+use super::Access;
+use super::blob_source::BlobSource;
+use super::blobs::ByteStream;
+use super::error::ImageError;
+use super::manifest::{BlobRef, MOST_MANIFEST, Manifest, architecture};
+use super::open_image::OpenImage;
+use super::reference::Reference;
+use super::tar_contents::decompressed;
+use super::tree::Platforms;
+
+/// An image to make others upon.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// What it is called in errors and annotations.
+    pub(super) origin: String,
+    /// The digest of its manifest.
+    pub(super) digest: Digest,
+    /// Its configuration.
+    pub(super) config: Map<String, Value>,
+    /// Its layers, the lowest first, by OCI's media types.
+    pub(super) layers: Vec<BlobRef>,
+    /// Where these are.
+    pub(super) source: BlobSource,
+}
+
+impl Base {
+    /// Opens the image at `reference` for `machine`, as `uname -m` calls it.
+    ///
+    /// # Errors
+    /// [`ImageError`] when it is no image, is for another platform, or its parts do not fit each other.
+    pub async fn open(
+        reference: &Reference,
+        machine: &str,
+        access: &Access,
+    ) -> Result<Self, ImageError> {
+        let opened = OpenImage::open(reference, access).await?;
+        let image =
+            opened.ok_or_else(|| ImageError::NotAnImage { reference: reference.to_string() })?;
+        let origin = image.origin.clone();
+        let tree = image.tree(&Platforms::One(architecture(machine))).await?;
+        let refuse = |fault: String| ImageError::Image { origin: origin.clone(), fault };
+        let document = tree.documents.last().ok_or_else(|| refuse("has no manifest".into()))?;
+        let manifest = match Manifest::parse(&document.bytes, &document.reference, &origin)? {
+            Manifest::Image(manifest) => manifest,
+            Manifest::Index(_) => return Err(refuse("is an index of indexes".into())),
+        };
+        let config = BlobRef::of(manifest.config(), &origin)?;
+        let bytes = image.source.small(&config, &origin, MOST_MANIFEST).await?;
+        let digest = config.digest;
+        let config: Map<String, Value> = serde_json::from_slice(&bytes)
+            .map_err(|source| ImageError::Manifest { origin: origin.clone(), digest, source })?;
+        let layers = manifest
+            .layers()
+            .iter()
+            .map(|layer| as_oci(BlobRef::of(layer, &origin)?, &origin))
+            .collect::<Result<Vec<_>, _>>()?;
+        let base = Self {
+            digest: document.reference.digest,
+            origin: origin.clone(),
+            config,
+            layers,
+            source: image.source,
+        };
+        let (layers, ids) = (base.layers.len(), base.diff_ids().len());
+        if layers != ids {
+            return Err(refuse(format!("has {layers} layers, and {ids} in its configuration")));
+        }
+        Ok(base)
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.origin
+    }
+
+    /// The digest of its manifest.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The architecture it is for, as Go calls it; empty when it does not say.
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        self.config.get("architecture").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// How many layers it has.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The digests of its layers' tars.
+    pub(super) fn diff_ids(&self) -> Vec<Value> {
+        let ids = self.config.get("rootfs").and_then(|rootfs| rootfs.get("diff_ids"));
+        ids.and_then(Value::as_array).cloned().unwrap_or_default()
+    }
+
+    /// Readers of its layers, the lowest first, as plain tars. At the end of each its bytes have been held
+    /// against its digest. To be read on a thread that may block, within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ImageError`] when a layer is not there; more comes out of the readers.
+    pub async fn tars(&self) -> Result<Vec<Box<dyn Read + Send>>, ImageError> {
+        let mut tars = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            tars.push(tar_of(layer, &self.source, &self.origin).await?);
+        }
+        Ok(tars)
+    }
+}
+
+/// A layer by the media type that OCI has for it: Docker's are the same bytes.
+fn as_oci(layer: BlobRef, origin: &str) -> Result<BlobRef, ImageError> {
+    let media_type = match layer.media_type.as_str() {
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
+            MediaType::ImageLayerGzip.to_string()
+        }
+        "application/vnd.docker.image.rootfs.diff.tar" => MediaType::ImageLayer.to_string(),
+        kind if kind.contains("foreign") || kind.contains("nondistributable") => {
+            let fault = format!("has the layer {}, which may not be distributed", layer.digest);
+            return Err(ImageError::Image { origin: origin.into(), fault });
+        }
+        kind => kind.to_owned(),
+    };
+    Ok(BlobRef { media_type, ..layer })
+}
+
+/// A reader of the tar that `layer` is.
+async fn tar_of(
+    layer: &BlobRef,
+    source: &BlobSource,
+    origin: &str,
+) -> Result<Box<dyn Read + Send>, ImageError> {
+    let stream = source.stream(layer, 0..layer.size).await?;
+    let checked = CheckedBlob {
+        stream,
+        runtime: Handle::current(),
+        piece: Bytes::new(),
+        hasher: Hasher::new(),
+        expected: layer.digest,
+        found: None,
+    };
+    Ok(Box::new(Whole(Lazy::Packed(checked, origin.to_owned()))))
+}
+
+/// Reads a blob, and at its end says whether it was the right one.
+struct CheckedBlob {
+    stream: ByteStream,
+    runtime: Handle,
+    piece: Bytes,
+    hasher: Hasher,
+    expected: Digest,
+    found: Option<Digest>,
+}
+
+impl Read for CheckedBlob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() && self.found.is_none() {
+            match self.runtime.block_on(self.stream.next()) {
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => self.found = Some(self.hasher.clone().finish().0),
+            }
+        }
+        if let Some(found) = self.found.filter(|found| *found != self.expected) {
+            let text = format!("the blob {} is damaged: its bytes are {found}", self.expected);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let count = buffer.len().min(self.piece.len());
+        let taken = self.piece.split_to(count);
+        self.hasher.update(&taken);
+        buffer[..count].copy_from_slice(&taken);
+        Ok(count)
+    }
+}
+
+/// A tar that is unpacked when the first byte is asked for: only then it is known how it is packed.
+struct Whole(Lazy);
+
+enum Lazy {
+    Packed(CheckedBlob, String),
+    Plain(Box<dyn Read + Send>),
+    Broken,
+}
+
+impl Read for Whole {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match std::mem::replace(&mut self.0, Lazy::Broken) {
+                Lazy::Packed(blob, origin) => {
+                    let plain = decompressed(blob, &origin).map_err(io::Error::other)?;
+                    self.0 = Lazy::Plain(plain);
+                }
+                Lazy::Plain(mut plain) => {
+                    let count = plain.read(buffer)?;
+                    self.0 = Lazy::Plain(plain);
+                    return Ok(count);
+                }
+                Lazy::Broken => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+}
