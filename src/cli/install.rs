@@ -17,6 +17,7 @@ use super::shop_args::ShopArgs;
 use crate::image::reference::Reference;
 use crate::input::project::ProjectSource;
 use crate::input::requirements::parse_packages;
+use crate::pipeline::compose::{SourcedProject, Wants};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::events::Events;
 use crate::pipeline::install::{InstallJob, install_service};
@@ -114,11 +115,13 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         let constraints = workshop.documents(&args.constraints).await?;
         let build_constraints = args.shop.build_constraints(&workshop).await?;
         let job = InstallJob {
-            project,
-            source,
-            packages,
+            wants: Wants {
+                project: SourcedProject { requirement: project, source },
+                extra: Vec::new(),
+                packages,
+                build_constraints,
+            },
             constraints,
-            build_constraints,
             wheels,
             prefix,
         };

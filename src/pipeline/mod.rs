@@ -23,6 +23,7 @@ pub mod complete;
 pub mod write;
 pub mod copy;
 pub mod lock;
+pub mod compose;
 pub mod install;
 pub mod project;
 pub mod error;
