@@ -6,13 +6,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::vocab::digest::{Digest, Hasher};
 use crate::vocab::target::{Libc, Platform, Target, TargetError};
@@ -26,8 +26,16 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Interpreter {
     target: Target,
     executable: PathBuf,
-    has_headers: bool,
     identity: String,
+    record: Arc<Record>,
+}
+
+/// What a Python said of itself, to be kept: that of an image's is not here to be asked again.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    answer: Answer,
+    /// The digest of its executable.
+    executable: Digest,
 }
 
 impl Interpreter {
@@ -43,7 +51,7 @@ impl Interpreter {
     fn probe_within(python: &Path, limit: Duration) -> Result<Self, InterpreterError> {
         let fail = |source| InterpreterError::Run { python: python.into(), source };
         let child = Command::new(python)
-            .args(["-I", "-B", "-c", PROBE])
+            .args(Self::question())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -66,29 +74,55 @@ impl Interpreter {
             let reason = stderr.trim().lines().last().unwrap_or("it said nothing").to_owned();
             return Err(InterpreterError::Failed { python: python.into(), reason });
         }
+        Self::answered(python, &String::from_utf8_lossy(&output.stdout), Path::new("/"))
+    }
+
+    /// The arguments by which a Python that cannot be run here is asked.
+    #[must_use]
+    pub const fn question() -> [&'static str; 4] {
+        ["-I", "-B", "-c", PROBE]
+    }
+
+    /// The Python `python` of the root file system `root`, which said `stdout`.
+    ///
+    /// # Errors
+    /// [`InterpreterError`] as for [`Interpreter::probe`].
+    pub fn answered(python: &Path, stdout: &str, root: &Path) -> Result<Self, InterpreterError> {
         // A `sitecustomize` may print before us: the answer is the last line.
-        let stdout = String::from_utf8_lossy(&output.stdout);
         let line = stdout.trim_end().lines().last().unwrap_or_default();
         let answer: Answer = serde_json::from_str(line)
             .map_err(|source| InterpreterError::Answer { python: python.into(), source })?;
-        Self::from_answer(python, &answer)
-    }
-
-    fn from_answer(python: &Path, answer: &Answer) -> Result<Self, InterpreterError> {
-        let target = answer.target(python)?;
-        let executable = PathBuf::from(&answer.executable);
-        let (digest, _) = fs_err::File::open(&executable)
+        let path = answer.executable.strip_prefix('/').unwrap_or(&answer.executable);
+        let (executable, _) = fs_err::File::open(root.join(path))
             .and_then(Digest::of_reader)
             .map_err(|source| InterpreterError::Run { python: python.into(), source })?;
+        Self::recorded(python, Record { answer, executable })
+    }
+
+    /// The Python that `record` is of, called `python` in errors.
+    ///
+    /// # Errors
+    /// [`InterpreterError`] when it is no CPython 3 or is for no platform that wheels exist for.
+    pub fn recorded(python: &Path, record: Record) -> Result<Self, InterpreterError> {
+        let answer = &record.answer;
+        let target = answer.target(python)?;
         let mut hasher = Hasher::new();
-        for part in
-            [&digest.hex(), &answer.build, &answer.ext_suffix].into_iter().chain(&answer.compiler)
+        for part in [&record.executable.hex(), &answer.build, &answer.ext_suffix]
+            .into_iter()
+            .chain(&answer.compiler)
         {
             hasher.update(part.as_bytes());
             hasher.update(b"\0");
         }
         let identity = format!("cpython-{}-{}", target.python(), hasher.finish().0.short());
-        Ok(Self { target, executable, has_headers: answer.headers, identity })
+        let executable = PathBuf::from(&answer.executable);
+        Ok(Self { target, executable, identity, record: Arc::new(record) })
+    }
+
+    /// What it said of itself.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
     }
 
     /// The Python and platform that its wheels are for.
@@ -105,8 +139,8 @@ impl Interpreter {
 
     /// Whether `Python.h` is there, without which no extension module can be compiled.
     #[must_use]
-    pub const fn has_headers(&self) -> bool {
-        self.has_headers
+    pub fn has_headers(&self) -> bool {
+        self.record.answer.headers
     }
 
     /// A text that changes when another Python would build with other results: version, build
@@ -118,7 +152,7 @@ impl Interpreter {
 }
 
 /// What `probe.py` prints.
-#[derive(Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Answer {
     implementation_name: String,
     implementation_version: String,

@@ -67,7 +67,7 @@ impl Base {
         let layers = manifest
             .layers()
             .iter()
-            .map(|layer| as_oci(BlobRef::of(layer, &origin)?, &origin))
+            .map(|layer| as_oci(&BlobRef::of(layer, &origin)?, &origin))
             .collect::<Result<Vec<_>, _>>()?;
         let base = Self {
             digest: document.reference.digest,
@@ -128,7 +128,7 @@ impl Base {
 }
 
 /// A layer by the media type that OCI has for it: Docker's are the same bytes.
-fn as_oci(layer: BlobRef, origin: &str) -> Result<BlobRef, ImageError> {
+fn as_oci(layer: &BlobRef, origin: &str) -> Result<BlobRef, ImageError> {
     let media_type = match layer.media_type.as_str() {
         "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
             MediaType::ImageLayerGzip.to_string()
@@ -140,7 +140,7 @@ fn as_oci(layer: BlobRef, origin: &str) -> Result<BlobRef, ImageError> {
         }
         kind => kind.to_owned(),
     };
-    Ok(BlobRef { media_type, ..layer })
+    Ok(BlobRef { media_type, ..layer.clone() })
 }
 
 /// A reader of the tar that `layer` is.
@@ -158,7 +158,7 @@ async fn tar_of(
         expected: layer.digest,
         found: None,
     };
-    Ok(Box::new(Whole(Lazy::Packed(checked, origin.to_owned()))))
+    Ok(Box::new(Whole(Lazy::Packed(Box::new(checked), origin.to_owned()))))
 }
 
 /// Reads a blob, and at its end says whether it was the right one.
@@ -196,7 +196,7 @@ impl Read for CheckedBlob {
 struct Whole(Lazy);
 
 enum Lazy {
-    Packed(CheckedBlob, String),
+    Packed(Box<CheckedBlob>, String),
     Plain(Box<dyn Read + Send>),
     Broken,
 }

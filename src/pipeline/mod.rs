@@ -24,6 +24,8 @@ pub mod write;
 pub mod copy;
 pub mod lock;
 pub mod compose;
+pub mod foundation;
+pub mod service_images;
 pub mod install;
 pub mod project;
 pub mod error;

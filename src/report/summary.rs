@@ -3,6 +3,7 @@
 
 use crate::pipeline::copy::CopySummary;
 use crate::pipeline::install::InstallSummary;
+use crate::pipeline::service_images::ImagesSummary;
 use crate::pipeline::summary::{FailureReport, How, Summary, WheelReport, WrittenReport};
 
 use super::words::{self, Paint};
@@ -148,6 +149,28 @@ pub fn installed(summary: &InstallSummary, paint: Paint) -> String {
         summary.prefix.display(),
         words::seconds(summary.seconds),
     )
+}
+
+/// What images were made, in words.
+#[must_use]
+pub fn images(summary: &ImagesSummary, paint: Paint) -> String {
+    let mut out = String::new();
+    for image in &summary.images {
+        let count = words::count(image.packages.len(), "package");
+        line(&mut out, &format!("{} with {count}", paint.strong(&image.project)));
+        for written in &image.written {
+            line(&mut out, &format!("  {}", place(written)));
+            if let Some(manifest) = &written.manifest {
+                line(&mut out, &format!("  {manifest}"));
+            }
+        }
+    }
+    let count = words::count(summary.images.len(), "image");
+    line(
+        &mut out,
+        &format!("{} {count} in {}", paint.good("made"), words::seconds(summary.seconds)),
+    );
+    out
 }
 
 #[cfg(test)]

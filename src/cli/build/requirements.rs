@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::exit::{CliError, SOME_FAILED, bare};
-use super::image_args::ImageArgs;
-use super::index_args::IndexArgs;
-use super::output;
-use super::project_arg;
-use super::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
-use super::shop_args::ShopArgs;
+use crate::cli::exit::{CliError, SOME_FAILED, bare};
+use crate::cli::image_args::ImageArgs;
+use crate::cli::index_args::IndexArgs;
+use crate::cli::output;
+use crate::cli::project_arg;
+use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
+use crate::cli::shop_args::ShopArgs;
 use crate::image::reference::Reference;
 use crate::image::{Earlier, WriteOptions};
 use crate::input::document::Document;
@@ -23,18 +23,10 @@ use crate::report::summary;
 use crate::store::names::Tag;
 
 /// The constraints that are used when none are given: made by `loci lock` for ten services.
-const DEFAULT_SET: &str = include_str!("../../constraints/default.txt");
+const DEFAULT_SET: &str = include_str!("../../../constraints/default.txt");
 
 #[derive(Debug, Args)]
-pub(super) struct BuildArgs {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Fetch or build a wheel for every pin, and write the set out
-    #[command(after_help = "\
+#[command(after_help = "\
 Run it again and it does only what is missing. When single wheels fail, all others are kept and
 written, the failures are listed with their causes and logs, and the exit code is 3.
 
@@ -45,11 +37,7 @@ Examples:
   loci build requirements -c upper-constraints.txt --services keystone,nova \\
       -o docker://registry.example.org/loci/requirements:master
   loci build requirements -c upper-constraints.txt --pip-packages 'rpdb uwsgi>=2.0.30' -o dir:wheels")]
-    Requirements(RequirementsArgs),
-}
-
-#[derive(Debug, Args)]
-struct RequirementsArgs {
+pub(super) struct RequirementsArgs {
     /// Pins to obtain wheels for, repeatable [default: loci's own set for ten services]
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
@@ -91,9 +79,8 @@ struct RequirementsArgs {
     index: IndexArgs,
 }
 
-/// Runs `loci build`.
-pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, CliError> {
-    let What::Requirements(args) = &args.what;
+/// Runs `loci build requirements`.
+pub(super) fn run(global: &GlobalArgs, args: &RequirementsArgs) -> Result<ExitCode, CliError> {
     let destinations =
         args.outputs.iter().map(|text| destination(text)).collect::<Result<_, _>>()?;
     let tag = args.tag.parse::<Tag>().map_err(|error| CliError::Value {

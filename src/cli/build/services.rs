@@ -1,0 +1,98 @@
+//! `loci build PROJECT...`: images of services, without a container engine.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::cli::exit::CliError;
+use crate::cli::image_args::ImageArgs;
+use crate::cli::index_args::IndexArgs;
+use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
+use crate::cli::shop_args::ShopArgs;
+use crate::cli::{output, project_arg};
+use crate::image::reference::Reference;
+use crate::pipeline::compose::{SourcedProject, Wants};
+use crate::pipeline::events::Events;
+use crate::pipeline::service_images::{ImagesJob, ServiceImage, service_images};
+use crate::report::summary;
+
+#[derive(Debug, Args)]
+pub(super) struct ServicesArgs {
+    /// The projects to make images of
+    #[arg(env = "PROJECT", value_name = "PROJECT", required = true)]
+    projects: Vec<String>,
+    #[arg(
+        long,
+        env = "FROM",
+        value_name = "BASE",
+        help = "The image to build upon: docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG] or \
+                docker-archive:FILE[:NAME]",
+        required = true
+    )]
+    from: Option<String>,
+    #[arg(
+        long,
+        env = "WHEELS",
+        value_name = "SRC",
+        help = "The set of wheels: docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], \
+                docker-archive:FILE[:NAME], tar:FILE, dir:DIR, store:[TAG] or the URL of a tarball",
+        required = true
+    )]
+    wheels: Option<String>,
+    #[arg(
+        short,
+        long = "output",
+        value_name = "DEST",
+        help = "Where to write the images, repeatable: docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG] \
+                or docker-archive:FILE[:NAME]; `{project}` in it stands for the project's name",
+        required = true
+    )]
+    outputs: Vec<String>,
+    #[command(flatten)]
+    image: ImageArgs,
+    #[command(flatten)]
+    shop: ShopArgs,
+    #[command(flatten)]
+    index: IndexArgs,
+}
+
+/// Runs `loci build PROJECT...`.
+pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, CliError> {
+    let base = args.from.as_deref().unwrap_or_default().parse::<Reference>()?;
+    let wheels = args.wheels.as_deref().unwrap_or_default().parse::<Reference>()?;
+    let mut services = Vec::new();
+    for name in args.projects.iter().flat_map(|text| text.split_whitespace()) {
+        let requirement = project_arg::parse(name)?;
+        let destinations = args
+            .outputs
+            .iter()
+            .map(|output| output.replace("{project}", name).parse())
+            .collect::<Result<Vec<Reference>, _>>()?;
+        services.push(ServiceImage {
+            name: name.to_owned(),
+            wants: Wants {
+                project: SourcedProject { requirement, source: None },
+                extra: Vec::new(),
+                packages: Vec::new(),
+                build_constraints: Vec::new(),
+            },
+            destinations,
+        });
+    }
+    let (epoch, annotations) = (source_date_epoch()?, args.image.annotations()?);
+    let display = global.display();
+    let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
+    let outcome = block_on(async move {
+        let _lease = workshop.store.lease()?;
+        let job = ImagesJob { base, wheels, constraints: Vec::new(), services, annotations, epoch };
+        Ok(service_images(Arc::clone(&workshop), job).await?)
+    });
+    drop(display);
+    let made = outcome?;
+    global.say(&summary::images(&made, paint()));
+    if global.json {
+        output::print_json(&made)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
