@@ -1,4 +1,5 @@
-//! What people write: constraints, requirements, the rules of single packages, project sources.
+//! What people write: constraints, requirements, the rules of single packages, project sources,
+//! and which packages of a distribution a project wants.
 //!
 //! Everything is parsed here, at the edge, strictly, with every fault of a text named by file, line
 //! and text, all at once. Nothing here asks an index, runs a command or opens a socket: a text that
@@ -14,6 +15,7 @@ pub mod requirements;
 pub mod lint;
 pub mod rules;
 pub mod project;
+pub mod bindep;
 
 #[cfg(test)]
 pub(crate) mod testing {
@@ -25,7 +27,12 @@ pub(crate) mod testing {
 
     /// A file of the shared constraints; none, with a word about it, where they are not at hand.
     pub(crate) fn shared_document(name: &str) -> Option<Document> {
-        let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/constraints");
+        shared_file(&format!("constraints/{name}"))
+    }
+
+    /// Any file of the shared data, in the same way.
+    pub(crate) fn shared_file(name: &str) -> Option<Document> {
+        let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
         if !shared.is_dir() {
             println!("skipped: {name} needs ../shared/data");
             return None;
