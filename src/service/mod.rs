@@ -3,3 +3,5 @@
 pub mod environment;
 pub mod prefix;
 pub mod assembly;
+pub mod rooted;
+pub mod node;
