@@ -5,3 +5,6 @@ pub mod prefix;
 pub mod assembly;
 pub mod rooted;
 pub mod node;
+mod account_line;
+pub mod account;
+pub mod project_account;

@@ -4,6 +4,7 @@
 //! Each file holds one concept of a specification, parsed at the edge into a type that cannot be
 //! wrong afterwards. Nothing here opens a file or a socket.
 
+pub mod account;
 pub mod civil;
 pub mod core_metadata;
 pub mod digest;
