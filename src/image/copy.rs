@@ -439,7 +439,7 @@ async fn index_beside(
 }
 
 /// What `uname -m` calls an architecture of Go's.
-fn machine_of(architecture: &Arch) -> String {
+pub(super) fn machine_of(architecture: &Arch) -> String {
     match architecture {
         Arch::Amd64 => "x86_64".into(),
         Arch::ARM64 => "aarch64".into(),

@@ -192,6 +192,7 @@ impl IndexedWheel {
             provides_extras: extras.filter_map(|e| ExtraName::new(e.clone()).ok()).collect(),
             dynamic: Vec::new(),
             metadata_version: None,
+            license: None,
         })
     }
 }

@@ -134,7 +134,7 @@ pub(super) async fn resolve(
 
 /// Whether an image is for Linux on `architecture`, as its configuration says: not every image stands in
 /// an index, and then only that says it.
-async fn check_platform(
+pub(super) async fn check_platform(
     manifest: &ImageManifest,
     source: &BlobSource,
     architecture: &Arch,
@@ -154,6 +154,12 @@ async fn check_platform(
         config.architecture()
     );
     Err(ImageError::Image { origin: origin.into(), fault })
+}
+
+/// The platform that an image's configuration says, as `linux/arm64`.
+pub(super) fn platform_of(config: &ImageConfiguration) -> String {
+    let variant = config.variant().as_ref().map(|variant| format!("/{variant}"));
+    format!("{}/{}{}", config.os(), config.architecture(), variant.unwrap_or_default())
 }
 
 struct Reading<'a> {

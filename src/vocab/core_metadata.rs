@@ -27,6 +27,8 @@ pub struct CoreMetadata {
     pub dynamic: Vec<String>,
     /// `Metadata-Version`, as written.
     pub metadata_version: Option<String>,
+    /// `License-Expression`, as written (PEP 639).
+    pub license: Option<String>,
 }
 
 impl CoreMetadata {
@@ -85,6 +87,7 @@ impl CoreMetadata {
                 .collect(),
             dynamic: all("Dynamic").into_iter().map(|text| text.to_lowercase()).collect(),
             metadata_version: all("Metadata-Version").into_iter().next(),
+            license: all("License-Expression").into_iter().next(),
         })
     }
 
