@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::exit::CliError;
-use super::image_args::ImageArgs;
+use super::image_args::{ImageArgs, architecture};
 use super::network_args::NetworkArgs;
 use super::output;
 use super::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
@@ -61,7 +61,10 @@ pub(super) fn run(global: &GlobalArgs, args: &CopyArgs) -> Result<ExitCode, CliE
         annotations: args.image.annotations()?,
         subsets: Vec::new(),
     };
-    let platforms = platforms(args.platform.as_deref())?;
+    let platforms = match &args.platform {
+        Some(text) => Platforms::One(architecture(text)?),
+        None => Platforms::All,
+    };
     let treatment = args.image.treatment();
     let store = global.open_store()?;
     let client = Client::new(args.network.client())?;
@@ -81,19 +84,4 @@ pub(super) fn run(global: &GlobalArgs, args: &CopyArgs) -> Result<ExitCode, CliE
         output::print_json(&copied)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Which images of one for several platforms.
-fn platforms(text: Option<&str>) -> Result<Platforms, CliError> {
-    let Some(text) = text else { return Ok(Platforms::All) };
-    match text.split_once('/') {
-        Some(("linux", architecture)) if !architecture.is_empty() => {
-            Ok(Platforms::One(architecture.into()))
-        }
-        _ => Err(CliError::Value {
-            option: "--platform",
-            text: text.into(),
-            reason: "is not a platform such as `linux/amd64` or `linux/arm64`".into(),
-        }),
-    }
 }

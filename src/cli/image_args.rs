@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
-use oci_spec::image::{ANNOTATION_BASE_IMAGE_NAME, ANNOTATION_REVISION};
+use oci_spec::image::{ANNOTATION_BASE_IMAGE_NAME, ANNOTATION_REVISION, Arch};
 
 use super::exit::CliError;
 use crate::image::{Shape, Treatment};
@@ -71,5 +71,17 @@ impl ImageArgs {
             annotations.insert(key.to_owned(), value.to_owned());
         }
         Ok(annotations)
+    }
+}
+
+/// The architecture of a platform given as `--platform`.
+pub(super) fn architecture(text: &str) -> Result<Arch, CliError> {
+    match text.split_once('/') {
+        Some(("linux", architecture)) if !architecture.is_empty() => Ok(architecture.into()),
+        _ => Err(CliError::Value {
+            option: "--platform",
+            text: text.into(),
+            reason: "is not a platform such as `linux/amd64` or `linux/arm64`".into(),
+        }),
     }
 }

@@ -17,6 +17,7 @@ mod build;
 mod lock;
 mod install;
 mod copy;
+mod image;
 mod age;
 mod gc;
 mod store;
@@ -66,6 +67,8 @@ enum Command {
     Install(install::InstallArgs),
     /// Copy an image or a set of wheels between registries, layouts, archives and directories
     Copy(copy::CopyArgs),
+    /// Look at an image or a set of wheels, wherever it is
+    Image(image::ImageVerbArgs),
     /// Serve a set in the store as a package index, for pip and uv, and as pages for people
     Serve(serve::ServeArgs),
     /// Look at the store, check it, or remove what nothing names
@@ -91,6 +94,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Lock(args) => lock::run(&cli.global, args),
         Command::Install(args) => install::run(&cli.global, args),
         Command::Copy(args) => copy::run(&cli.global, args),
+        Command::Image(args) => image::run(&cli.global, args),
         Command::Serve(args) => serve::run(&cli.global, args),
         Command::Store(args) => store::run(&cli.global, args),
     };

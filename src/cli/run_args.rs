@@ -114,6 +114,11 @@ pub(super) fn paint() -> Paint {
     Paint::chosen(env, io::stderr().is_terminal())
 }
 
+/// How results on standard output are coloured.
+pub(super) fn paint_results() -> Paint {
+    Paint::chosen(env, io::stdout().is_terminal())
+}
+
 /// What `SOURCE_DATE_EPOCH` says, in seconds since 1970; 0 when it is not set.
 pub(super) fn source_date_epoch() -> Result<u64, CliError> {
     match env("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {

@@ -89,13 +89,24 @@ impl Packages {
             if let Some(folder) = path.strip_suffix("/METADATA").or(path.strip_suffix("/PKG-INFO"))
             {
                 // What other packages carry within themselves is a part of those.
-                if !folder.rsplit('/').nth(1).is_some_and(|parent| parent == "_vendor") {
+                if folder.rsplit('/').nth(1) != Some("_vendor") {
                     packages.python.push(python_package(folder, text, files));
                 }
             } else if path == "var/lib/dpkg/status" || path.starts_with("var/lib/dpkg/status.d/") {
                 packages.distribution.extend(debian_packages(text));
             }
         }
+        // Distributions leave both kinds of metadata beside one package.
+        let wheels: BTreeSet<(String, String)> = packages
+            .python
+            .iter()
+            .filter(|package| package.path.ends_with(".dist-info"))
+            .map(|package| (package.name.clone(), site(&package.path).to_owned()))
+            .collect();
+        packages.python.retain(|package| {
+            package.path.ends_with(".dist-info")
+                || !wheels.contains(&(package.name.clone(), site(&package.path).to_owned()))
+        });
         packages.python.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
         packages
             .distribution
@@ -110,6 +121,11 @@ impl Packages {
         }
         packages
     }
+}
+
+/// The directory that a package's metadata is in.
+fn site(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(site, _)| site)
 }
 
 fn python_package(folder: &str, text: &[u8], files: &ImageFiles) -> PythonPackage {
@@ -251,17 +267,15 @@ mod tests {
             ("var/lib/openstack/bin/foo", "1234567"),
             ("SITE/odd-2.dist-info/METADATA", "no metadata"),
             ("usr/lib/python3/dist-packages/rbd-3.egg-info/PKG-INFO", "Name: rbd\nVersion: 3\n"),
+            ("usr/lib/python3/dist-packages/rbd-3.dist-info/METADATA", "Name: rbd\nVersion: 3\n"),
             ("SITE/setuptools/_vendor/six-1.dist-info/METADATA", "Name: six\nVersion: 1\n"),
         ]);
         let found: Vec<String> = Packages::of(&files)
             .python
             .into_iter()
-            .map(|p| format!("{} {} {:?} {:?}", p.name, p.version, p.bytes, p.license))
+            .map(|p| format!("{} {} {:?} {:?}", p.name, p.version, p.bytes, p.license.is_some()))
             .collect();
-        assert_eq!(
-            found,
-            ["foo-bar 1.0 Some(63) Some(\"MIT\")", "odd 2 None None", "rbd 3 None None",]
-        );
+        assert_eq!(found, ["foo-bar 1.0 Some(63) true", "odd 2 None false", "rbd 3 None false",]);
     }
 
     #[test]

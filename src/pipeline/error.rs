@@ -133,6 +133,12 @@ pub enum PipelineError {
         /// The line of the pin.
         pin: Box<Place>,
     },
+    /// There are no wheels where wheels were asked for.
+    #[error("`{reference}` is an image with a root file system, and no set of wheels")]
+    NoWheels {
+        /// The image.
+        reference: String,
+    },
     /// git cannot be run.
     #[error("cannot run `git`")]
     NoGit {

@@ -1,7 +1,7 @@
 //! The only place that schedules: it joins the stages, runs them side by side and says what happens.
 //!
 //! A job is a function from a description to a value: [`requirements`] (the main job), [`lock`],
-//! [`install`] and [`copy`]. All of them work with one [`workshop`]. The runtime's tasks do what waits (sockets,
+//! [`install`], [`copy`] and [`look`]. All of them work with one [`workshop`]. The runtime's tasks do what waits (sockets,
 //! child processes); what computes or blocks runs on threads beside it, and never the other way round.
 
 pub mod events;
@@ -22,6 +22,7 @@ pub mod set_source;
 pub mod complete;
 pub mod write;
 pub mod copy;
+pub mod look;
 pub mod lock;
 pub mod compose;
 pub mod foundation;

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use crate::pipeline::events::{Event, Reporter};
 
 pub mod summary;
+pub mod look;
 pub mod words;
 
 mod board;
 mod bars;
 mod lines;
 mod ticker;
+mod table;
 
 use words::Paint;
 

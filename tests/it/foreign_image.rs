@@ -53,6 +53,8 @@ pub struct ForeignImage {
     docker: bool,
     without_media_type: bool,
     architecture: Option<&'static str>,
+    config: Value,
+    history: Vec<&'static str>,
 }
 
 impl ForeignImage {
@@ -79,6 +81,18 @@ impl ForeignImage {
         self
     }
 
+    /// Run so: the words of `config` in an image's configuration.
+    pub fn config(mut self, config: Value) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// What made the layer that was added last.
+    pub fn made_by(mut self, words: &'static str) -> Self {
+        self.history.push(words);
+        self
+    }
+
     /// With one more layer.
     pub fn layer(mut self, tar: &[u8], packing: Packing) -> Self {
         self.layers.push((packing.pack(tar), packing.media_type(self.docker)));
@@ -97,7 +111,8 @@ impl ForeignImage {
         let config = json!({
             "architecture": architecture,
             "os": "linux",
-            "config": {},
+            "config": if self.config.is_null() { json!({}) } else { self.config },
+            "history": self.history.iter().map(|by| json!({"created_by": by})).collect::<Vec<_>>(),
             "rootfs": {"type": "layers", "diff_ids": self.diff_ids},
         });
         let (kind, config_kind) = match self.docker {

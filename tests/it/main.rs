@@ -17,6 +17,7 @@ mod gc;
 mod install;
 mod killed;
 mod lock;
+mod look;
 mod options;
 mod readers;
 mod registry_fixture;
