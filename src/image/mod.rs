@@ -43,6 +43,8 @@ pub mod inspect;
 mod bring;
 pub mod base;
 pub mod appended;
+#[cfg(test)]
+mod appended_tests;
 mod open;
 mod copy;
 pub mod error;
