@@ -16,6 +16,7 @@ pub mod lint;
 pub mod rules;
 pub mod project;
 pub mod bindep;
+pub mod lists;
 
 #[cfg(test)]
 pub(crate) mod testing {
