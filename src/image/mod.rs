@@ -16,7 +16,7 @@ pub mod tree_layer;
 mod layer;
 mod gzip;
 mod zstd;
-mod tar_headers;
+pub(crate) mod tar_headers;
 mod plan;
 mod packed;
 mod blobs;

@@ -12,7 +12,7 @@ const BLOCK: usize = 512;
 const MOST: u64 = 1 << 20;
 
 /// Passes a tar on.
-pub(super) struct BoundedHeaders<R> {
+pub(crate) struct BoundedHeaders<R> {
     tar: R,
     /// The block that is being read.
     block: Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) struct BoundedHeaders<R> {
 
 impl<R: Read> BoundedHeaders<R> {
     /// Passes `tar` on.
-    pub(super) fn new(tar: R) -> Self {
+    pub(crate) fn new(tar: R) -> Self {
         Self { tar, block: Vec::with_capacity(BLOCK), skip: 0, follows: true }
     }
 

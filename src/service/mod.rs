@@ -8,3 +8,4 @@ pub mod node;
 mod account_line;
 pub mod account;
 pub mod project_account;
+pub mod root;

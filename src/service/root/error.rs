@@ -1,0 +1,82 @@
+//! [`RootError`]: what can go wrong with a root file system.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A root file system that could not be read, written or worked in.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// A layer is cut, or no tar at all.
+    #[error("a layer of the base is no readable tar")]
+    Tar {
+        /// What its reader says.
+        source: io::Error,
+    },
+    /// An entry of a layer that no honest layer has.
+    #[error("the entry `{entry}` of a layer is refused: {fault}")]
+    Refused {
+        /// Its name.
+        entry: String,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// An entry of a layer that could not be written.
+    #[error("cannot unpack the entry `{entry}` of a layer")]
+    Entry {
+        /// Its name.
+        entry: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file system refused something.
+    #[error("cannot {act} `{}`", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        act: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A layer could not be written out.
+    #[error("cannot write the layer")]
+    Out {
+        /// Why.
+        source: io::Error,
+    },
+    /// A file's name means something else in a layer.
+    #[error("`{}` cannot be in a layer, where its name hides another file", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What is wrong with an entry of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Its name climbs out.
+    #[error("its name has a `..`")]
+    Climbs,
+    /// It would replace the root itself.
+    #[error("the root can only be a directory")]
+    Root,
+    /// A whiteout that hides no file by name (OCI image layer specification, "Whiteouts").
+    #[error("it hides nothing that could be a file")]
+    Whiteout,
+    /// A hard link to what is no file before it.
+    #[error("it is a hard link to nothing before it")]
+    Link,
+    /// A kind of entry that no layer has.
+    #[error("it is of an unknown kind")]
+    Kind,
+    /// The archive ends within it.
+    #[error("the archive ends within it")]
+    Cut,
+}
+
+/// Names what was tried on `path` in an error.
+pub(super) fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RootError {
+    let path = path.to_owned();
+    move |source| RootError::Io { act, path, source }
+}
