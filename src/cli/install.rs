@@ -6,18 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use url::Url;
 
 use super::exit::CliError;
 use super::index_args::IndexArgs;
 use super::output;
-use super::project_arg;
 use super::run_args::{GlobalArgs, block_on, paint};
+use super::service_args::ServiceArgs;
 use super::shop_args::ShopArgs;
 use crate::image::reference::Reference;
-use crate::input::project::ProjectSource;
-use crate::input::requirements::parse_packages;
-use crate::pipeline::compose::{SourcedProject, Wants};
+use crate::pipeline::compose::Wants;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::events::Events;
 use crate::pipeline::install::{InstallJob, install_service};
@@ -25,7 +22,6 @@ use crate::report::summary;
 use crate::resolve::resolution::ResolveError;
 use crate::service::environment::Visible;
 use crate::service::prefix::{Existing, Prefix};
-use crate::vocab::requirement::{ExtraName, Requirement};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -54,30 +50,6 @@ pub(super) struct InstallArgs {
     /// The directory to make the environment in
     #[arg(long, value_name = "DIR")]
     prefix: PathBuf,
-    /// The project's source: a directory, an archive, a git URL, or `pypi` for the index
-    #[arg(long, env = "PROJECT_REPO", value_name = "PATH|URL|pypi")]
-    project_repo: Option<String>,
-    /// The branch, tag, commit or ref to check out; with `pypi`, the version
-    #[arg(long, env = "PROJECT_REF", value_name = "REF")]
-    project_ref: Option<String>,
-    /// Extras of the project, separated by commas or spaces
-    #[arg(
-        long,
-        env = "PROJECT_PIP_EXTRAS",
-        value_name = "EXTRAS",
-        default_value = "",
-        hide_default_value = true
-    )]
-    extras: String,
-    /// More projects to install from the set, separated by spaces
-    #[arg(
-        long,
-        env = "PIP_PACKAGES",
-        value_name = "REQUIREMENTS",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pip_packages: String,
     /// Pins to keep to, instead of those the set brings, repeatable
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
@@ -88,6 +60,8 @@ pub(super) struct InstallArgs {
     #[arg(long)]
     system_site_packages: bool,
     #[command(flatten)]
+    service: ServiceArgs,
+    #[command(flatten)]
     shop: ShopArgs,
     #[command(flatten)]
     index: IndexArgs,
@@ -95,9 +69,8 @@ pub(super) struct InstallArgs {
 
 /// Runs `loci install`.
 pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliError> {
-    let project = project(args)?;
+    let (_, wants) = args.service.wants(&args.project)?;
     let wheels = args.wheels.parse::<Reference>()?;
-    let packages = parse_packages(&args.pip_packages, "--pip-packages")?;
     let prefix = Prefix {
         path: settled(&args.prefix).map_err(|source| CliError::Output {
             to: format!("`{}`", args.prefix.display()),
@@ -106,7 +79,6 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         existing: if args.clear { Existing::Replace } else { Existing::Keep },
         visible: if args.system_site_packages { Visible::System } else { Visible::Own },
     };
-    let source = source(args, args.project.split('[').next().unwrap_or_default())?;
     let display = global.display();
     // It asks the Python and waits for its answer: a signal must not have to wait for that.
     let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
@@ -114,17 +86,8 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         let _lease = workshop.store.lease()?;
         let constraints = workshop.documents(&args.constraints).await?;
         let build_constraints = args.shop.build_constraints(&workshop).await?;
-        let job = InstallJob {
-            wants: Wants {
-                project: SourcedProject { requirement: project, source },
-                extra: Vec::new(),
-                packages,
-                build_constraints,
-            },
-            constraints,
-            wheels,
-            prefix,
-        };
+        let job =
+            InstallJob { wants: Wants { build_constraints, ..wants }, constraints, wheels, prefix };
         install_service(Arc::clone(&workshop), job).await.map_err(|error| match &error {
             PipelineError::Resolve(cause) if matches!(**cause, ResolveError::Conflict(_)) => {
                 CliError::Unmet(error)
@@ -159,54 +122,6 @@ fn settled(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(settled)
-}
-
-/// The project, with the extras that are asked for in either way.
-fn project(args: &InstallArgs) -> Result<Requirement, CliError> {
-    let mut project = project_arg::parse(&args.project)?;
-    if project.version_or_url.is_some() {
-        return Err(CliError::Value {
-            option: "PROJECT",
-            text: args.project.clone(),
-            reason: "asks for a version, which `--project-repo` or the set decides".into(),
-        });
-    }
-    for text in args.extras.split([',', ' ']).filter(|text| !text.is_empty()) {
-        let extra = ExtraName::new(text.to_owned()).map_err(|_| CliError::Value {
-            option: "--extras",
-            text: text.into(),
-            reason: "is not the name of an extra".into(),
-        })?;
-        project.extras.push(extra);
-    }
-    Ok(project)
-}
-
-/// Where the project's source is: none to take its wheel from the set. A reference alone is one of the
-/// project's own repository.
-fn source(args: &InstallArgs, project: &str) -> Result<Option<ProjectSource>, CliError> {
-    let reference = args.project_ref.as_deref();
-    let text = match (&args.project_repo, reference) {
-        (Some(text), _) => text,
-        (None, Some(_)) => project,
-        (None, None) => return Ok(None),
-    };
-    let here = |path: &Path| {
-        std::path::absolute(path)
-            .map_err(|source| CliError::Output { to: path.display().to_string(), source })
-    };
-    // Paths are the user's, of the directory the command runs in; git runs in another, and what is
-    // installed says where it came from, by a URL (PEP 610).
-    Ok(Some(match ProjectSource::parse(text, reference)? {
-        ProjectSource::Directory(path) => ProjectSource::Directory(here(&path)?),
-        ProjectSource::Archive(path) => ProjectSource::Archive(here(&path)?),
-        ProjectSource::Git { url, reference } if !url.contains(':') => {
-            let path = here(Path::new(&url))?;
-            let url = Url::from_file_path(path).map_or(url, Into::into);
-            ProjectSource::Git { url, reference }
-        }
-        other => other,
-    }))
 }
 
 #[cfg(test)]

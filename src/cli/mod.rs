@@ -11,6 +11,7 @@ mod output;
 mod exit;
 mod hints;
 mod shop_args;
+mod service_args;
 mod words_arg;
 mod project_arg;
 mod build;

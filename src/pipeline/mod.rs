@@ -25,6 +25,7 @@ pub mod copy;
 pub mod look;
 pub mod lock;
 pub mod compose;
+pub mod spec;
 pub mod foundation;
 pub mod service_images;
 pub mod install;
