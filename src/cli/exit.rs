@@ -10,11 +10,14 @@ use crate::http::error::HttpError;
 use crate::image::reference::ReferenceError;
 use crate::index::error::IndexError;
 use crate::input::error::InputError;
+use crate::input::lists;
 use crate::pipeline::error::{PipelineError, chain};
 use crate::report::words;
 use crate::resolve::pylock::PylockError;
 use crate::serve::error::ServeError;
+use crate::service::installed::InstalledError;
 use crate::store::error::StoreError;
+use crate::vocab::distro::DistroError;
 
 /// Everything was done but some wheels, which are listed.
 pub(super) const SOME_FAILED: u8 = 3;
@@ -55,6 +58,27 @@ pub(super) enum CliError {
     /// The Python cannot be used.
     #[error(transparent)]
     Interpreter(#[from] InterpreterError),
+    /// A name is no distribution's.
+    #[error(transparent)]
+    Distro(#[from] DistroError),
+    /// An os-release file is of no use.
+    #[error("`{}` does not tell which distribution it is of", path.display())]
+    OsRelease { path: PathBuf, source: DistroError },
+    /// There is no list of packages for a project.
+    #[error(
+        "there is no list of packages for the project `{project}`; there is one for {}",
+        projects()
+    )]
+    UnknownProject { project: String },
+    /// Nobody said which project's packages are wanted.
+    #[error("no project is given; there are lists of packages for {}", projects())]
+    NoProject,
+    /// Nobody knows how to see what is installed.
+    #[error("loci does not know how {distro} keeps its packages")]
+    NoPackaging { distro: String },
+    /// What is installed cannot be seen.
+    #[error(transparent)]
+    Installed(#[from] InstalledError),
     /// There is no place for a store.
     #[error("there is no place for the store: neither `--store` nor HOME is given")]
     NoStore,
@@ -90,6 +114,8 @@ impl CliError {
             Self::Input(_) | Self::Lock(_) | Self::Url { .. } | Self::Value { .. } => WRONG_INPUT,
             Self::NoStore | Self::NotAStore { .. } => WRONG_INPUT,
             Self::Interpreter(_) => WRONG_INPUT,
+            Self::Distro(_) | Self::OsRelease { .. } | Self::NoPackaging { .. } => WRONG_INPUT,
+            Self::UnknownProject { .. } | Self::NoProject => WRONG_INPUT,
             Self::Serve(ServeError::NoAddress { .. }) => WRONG_INPUT,
             Self::Pipeline(
                 PipelineError::Input(_)
@@ -123,6 +149,11 @@ impl CliError {
         let _ = io::stderr().lock().write_all(text.as_bytes());
         ExitCode::from(self.code())
     }
+}
+
+/// The projects that there are lists of packages for.
+fn projects() -> String {
+    lists::projects().map(|project| format!("`{project}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// What `error` says of `text` without naming it again.

@@ -7,6 +7,7 @@ use crate::http::error::{HttpError, TlsFault};
 use crate::image::error::ImageError;
 use crate::image::registry::error::RegistryError;
 use crate::image::registry::name::ImageName;
+use crate::input::error::InputError;
 use crate::pipeline::error::PipelineError;
 use crate::resolve::conflict::Fact;
 use crate::resolve::resolution::ResolveError;
@@ -35,6 +36,18 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         ));
     }
     let hint = match error {
+        CliError::UnknownProject { .. } => {
+            "give a list of your own with `--file`, or one beside those of every service with \
+             `--extra-bindep`"
+        }
+        CliError::NoProject => "name one first, or give a list of your own with `--file`",
+        CliError::OsRelease { .. } => "name the distribution with `--distro`",
+        CliError::Input(InputError::Read { origin, .. }) if origin.ends_with("/os-release") => {
+            "name the distribution with `--distro`"
+        }
+        CliError::NoPackaging { .. } | CliError::Installed(_) => {
+            "list all that is wanted, installed or not, with `-l newline`"
+        }
         CliError::NoStore => "give a directory with `--store`",
         CliError::Damaged { .. } => {
             "damaged blobs were set aside; run the job again and what is missing is obtained again"

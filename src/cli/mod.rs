@@ -14,11 +14,13 @@ mod shop_args;
 mod service_args;
 mod words_arg;
 mod project_arg;
+mod distro_arg;
 mod build;
 mod lock;
 mod install;
 mod copy;
 mod image;
+mod bindep;
 mod age;
 mod gc;
 mod store;
@@ -70,6 +72,8 @@ enum Command {
     Copy(copy::CopyArgs),
     /// Look at an image or a set of wheels, wherever it is
     Image(image::ImageVerbArgs),
+    /// Say which packages of the distribution a project and its profiles want
+    Bindep(bindep::BindepArgs),
     /// Serve a set in the store as a package index, for pip and uv, and as pages for people
     Serve(serve::ServeArgs),
     /// Look at the store, check it, or remove what nothing names
@@ -96,6 +100,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Install(args) => install::run(&cli.global, args),
         Command::Copy(args) => copy::run(&cli.global, args),
         Command::Image(args) => image::run(&cli.global, args),
+        Command::Bindep(args) => bindep::run(&cli.global, args),
         Command::Serve(args) => serve::run(&cli.global, args),
         Command::Store(args) => store::run(&cli.global, args),
     };

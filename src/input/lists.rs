@@ -103,10 +103,31 @@ pub fn profiles() -> BTreeSet<String> {
         .collect()
 }
 
+/// Those of the `chosen` profiles that are neither `known` nor mean anything else: what LOCI's
+/// scripts take for a profile as well is none to warn of.
+pub fn unknown<'a>(
+    chosen: impl Iterator<Item = &'a str>,
+    known: &BTreeSet<String>,
+) -> impl Iterator<Item = &'a str> {
+    chosen.filter(|profile| {
+        let is_python = ["python", "py"].iter().any(|name| {
+            profile.strip_prefix(name).is_some_and(|version| {
+                version.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-'))
+            })
+        });
+        let is_other = is_python
+            || profile.starts_with("platform:")
+            || ["default", "mod_oauth2"].contains(profile)
+            || projects().any(|project| project == *profile);
+        !is_other && !known.contains(*profile)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::input::bindep::active::Active;
+    use crate::input::bindep::rule::Rule;
     use crate::vocab::distro::Distro;
 
     /// What a service wants on a distribution.
@@ -175,7 +196,7 @@ mod tests {
         for lists in PROJECTS.iter().chain([&COMMON]) {
             for kind in [Kind::Distribution, Kind::Python] {
                 let rules = lists.read(kind);
-                let names: Vec<_> = rules.rules().map(|rule| rule.name()).collect();
+                let names: Vec<_> = rules.rules().map(Rule::name).collect();
                 assert!(names.is_sorted_by(|a, b| a < b), "{} {kind:?}: {names:?}", lists.project);
             }
         }
@@ -215,6 +236,13 @@ mod tests {
             assert!(own.contains(profile), "{profile}");
         }
         assert!(own.iter().all(|profile| !projects().any(|project| project == profile)));
+    }
+
+    #[test]
+    fn unknown_profiles_are_found() {
+        let chosen = "apache aapche nova python3 py3.11 pythonic platform:rpm mod_oauth2 default";
+        let found: Vec<_> = unknown(chosen.split(' '), &profiles()).collect();
+        assert_eq!(found, ["aapche", "pythonic"]);
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! Composes a service out of wheels: as an environment below a prefix, or as layers of an image.
+//! Composes a service out of wheels: for now as an environment below a prefix; and says which
+//! packages of the distribution a machine lacks.
 
 pub mod environment;
 pub mod prefix;
@@ -9,3 +11,4 @@ mod account_line;
 pub mod account;
 pub mod project_account;
 pub mod root;
+pub mod installed;

@@ -281,10 +281,10 @@ impl fmt::Display for Distro {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DistroError {
     /// The text is no os-release file.
-    #[error("the os-release file cannot be read")]
+    #[error(transparent)]
     OsRelease(#[from] OsReleaseError),
     /// The os-release file does not say whose it is.
-    #[error("the os-release file has no `ID`")]
+    #[error("there is no `ID` in it")]
     NoId,
     /// It is none of those loci knows.
     #[error("`{text}` is no distribution that is known; known are {}", names())]

@@ -9,6 +9,7 @@ mod support;
 
 mod bad_images;
 mod bad_input;
+mod bindep;
 mod foreign_image;
 mod harbour;
 mod imports;
