@@ -21,6 +21,8 @@ use crate::vocab::distro::DistroError;
 
 /// Everything was done but some wheels, which are listed.
 pub(super) const SOME_FAILED: u8 = 3;
+/// Two things differ, and that was the question.
+pub(super) const DIFFERENT: u8 = 1;
 const FAILED: u8 = 1;
 const WRONG_INPUT: u8 = 2;
 const INTERRUPTED: u8 = 130;
@@ -119,6 +121,8 @@ impl CliError {
             Self::Serve(ServeError::NoAddress { .. }) => WRONG_INPUT,
             Self::Pipeline(
                 PipelineError::Input(_)
+                | PipelineError::Lock(_)
+                | PipelineError::OtherKind { .. }
                 | PipelineError::Location { .. }
                 | PipelineError::NoSource { .. }
                 | PipelineError::AgainstPin { .. },

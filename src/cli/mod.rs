@@ -21,6 +21,7 @@ mod install;
 mod copy;
 mod image;
 mod bindep;
+mod diff;
 mod age;
 mod gc;
 mod store;
@@ -74,6 +75,8 @@ enum Command {
     Image(image::ImageVerbArgs),
     /// Say which packages of the distribution a project and its profiles want
     Bindep(bindep::BindepArgs),
+    /// Say what changed between two images, sets or locks
+    Diff(diff::DiffArgs),
     /// Serve a set in the store as a package index, for pip and uv, and as pages for people
     Serve(serve::ServeArgs),
     /// Look at the store, check it, or remove what nothing names
@@ -101,6 +104,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Copy(args) => copy::run(&cli.global, args),
         Command::Image(args) => image::run(&cli.global, args),
         Command::Bindep(args) => bindep::run(&cli.global, args),
+        Command::Diff(args) => diff::run(&cli.global, args),
         Command::Serve(args) => serve::run(&cli.global, args),
         Command::Store(args) => store::run(&cli.global, args),
     };

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use pep440_rs::{Operator, VersionSpecifier};
-use pep508_rs::VersionOrUrl;
+use pep508_rs::{MarkerTree, VersionOrUrl};
 
+use crate::vocab::redact::without_login;
 use crate::vocab::requirement::{PackageName, Requirement, allows};
 use crate::vocab::target::Target;
 
@@ -57,6 +58,21 @@ impl Constraints {
             }
         }
         if faults.is_empty() { Ok(Self { lines }) } else { Err(InputError::Faults { faults }) }
+    }
+
+    /// Every line, in order: its name, what it constrains that to (a version, a range, or a URL without its
+    /// login), and when it holds.
+    pub fn iter(&self) -> impl Iterator<Item = (&PackageName, String, &MarkerTree)> {
+        self.lines.iter().map(|line| {
+            let requirement = &line.entry.requirement;
+            let text = match (&line.kind, &requirement.version_or_url) {
+                (Kind::Pin(pin), _) => pin.written.clone(),
+                (Kind::Url(pin), _) => without_login(&pin.url).to_string(),
+                (Kind::Bound, Some(VersionOrUrl::VersionSpecifier(range))) => range.to_string(),
+                (Kind::Bound, _) => String::new(),
+            };
+            (&requirement.name, text, &requirement.marker)
+        })
     }
 
     /// What holds for `target`: at most one pin a name.

@@ -16,6 +16,7 @@ use crate::index::error::IndexError;
 use crate::index::no_fit::NoFit;
 use crate::input::document::Place;
 use crate::input::error::InputError;
+use crate::resolve::pylock::PylockError;
 use crate::resolve::resolution::ResolveError;
 use crate::service::prefix::PrefixError;
 use crate::store::error::StoreError;
@@ -132,6 +133,15 @@ pub enum PipelineError {
         requirement: Box<Requirement>,
         /// The line of the pin.
         pin: Box<Place>,
+    },
+    /// A lock makes no sense.
+    #[error(transparent)]
+    Lock(#[from] PylockError),
+    /// Two things have nothing in common that could be compared.
+    #[error("`{}` {} and cannot be compared with `{}`, which {}", sides[0].0, sides[0].1, sides[1].0, sides[1].1)]
+    OtherKind {
+        /// What each is called, and what it is.
+        sides: Box<[(String, &'static str); 2]>,
     },
     /// There are no wheels where wheels were asked for.
     #[error("`{reference}` is an image with a root file system, and no set of wheels")]

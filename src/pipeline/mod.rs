@@ -1,7 +1,7 @@
 //! The only place that schedules: it joins the stages, runs them side by side and says what happens.
 //!
 //! A job is a function from a description to a value: [`requirements`] (the main job), [`lock`],
-//! [`install`], [`copy`] and [`look`]. All of them work with one [`workshop`]. The runtime's tasks do what waits (sockets,
+//! [`install`], [`copy`], [`look`] and [`diff`]. All of them work with one [`workshop`]. The runtime's tasks do what waits (sockets,
 //! child processes); what computes or blocks runs on threads beside it, and never the other way round.
 
 pub mod events;
@@ -23,6 +23,8 @@ pub mod complete;
 pub mod write;
 pub mod copy;
 pub mod look;
+pub mod difference;
+pub mod diff;
 pub mod lock;
 pub mod compose;
 pub mod spec;

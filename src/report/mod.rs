@@ -14,6 +14,8 @@ use crate::pipeline::events::{Event, Reporter};
 
 pub mod summary;
 pub mod look;
+pub mod difference;
+pub mod markdown;
 pub mod words;
 
 mod board;

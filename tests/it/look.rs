@@ -8,7 +8,7 @@ use crate::foreign_image::{
 use crate::harbour::Harbour;
 use crate::support::registry::Registry;
 
-const SITE: &str = "var/lib/openstack/lib/python3.11/site-packages";
+pub const SITE: &str = "var/lib/openstack/lib/python3.11/site-packages";
 
 /// The files of a small service, in three layers: a base, an environment, and what is done to both.
 pub fn service() -> ForeignImage {

@@ -14,6 +14,7 @@ mod foreign_image;
 mod harbour;
 mod imports;
 mod command_line;
+mod diff;
 mod gc;
 mod install;
 mod killed;
