@@ -38,6 +38,28 @@ pub enum RootError {
         /// Why not.
         source: io::Error,
     },
+    /// A program of the host could not be started.
+    #[error("cannot start `{program}`")]
+    Start {
+        /// Its name.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The output of a command could not be read.
+    #[error("cannot read what `{program}` says")]
+    Output {
+        /// Its name.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A root cannot be made private: namespaces or mounts are forbidden.
+    #[error("cannot make a private root: {}", said.last().map_or("`unshare` says nothing", String::as_str))]
+    Private {
+        /// What was said about it.
+        said: Vec<String>,
+    },
     /// A layer could not be written out.
     #[error("cannot write the layer")]
     Out {

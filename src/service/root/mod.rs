@@ -3,9 +3,12 @@
 
 pub mod inside;
 pub mod unpack;
+pub mod run;
+pub mod rootless;
 pub mod snapshot;
 pub mod ignored;
 pub mod difference;
+mod private;
 mod layer;
 mod entry;
 mod attributes;
@@ -13,6 +16,8 @@ pub mod error;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod run_tests;
 #[cfg(test)]
 mod unpack_tests;
 #[cfg(test)]
