@@ -1,5 +1,5 @@
-//! What people write: constraints, requirements, the rules of single packages, project sources,
-//! and which packages of a distribution a project wants.
+//! What people write: constraints, requirements, the rules of single packages, project sources and
+//! steps, and which packages of a distribution a project wants.
 //!
 //! Everything is parsed here, at the edge, strictly, with every fault of a text named by file, line
 //! and text, all at once. Nothing here asks an index, runs a command or opens a socket: a text that
@@ -17,6 +17,9 @@ pub mod rules;
 pub mod project;
 pub mod bindep;
 pub mod lists;
+pub mod template;
+mod steps_written;
+pub mod steps;
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -201,7 +201,7 @@ impl Reader<'_> {
 }
 
 /// The line in which `span`, of bytes, begins.
-fn place(document: &Document, span: Range<usize>) -> Place {
+pub(super) fn place(document: &Document, span: Range<usize>) -> Place {
     let text = document.text();
     let start = text.floor_char_boundary(span.start);
     let line = text[..start].matches('\n').count();
