@@ -12,3 +12,7 @@ pub mod account;
 pub mod project_account;
 pub mod root;
 pub mod installed;
+pub mod steps;
+mod tree;
+mod copied;
+pub mod act;
