@@ -1,6 +1,7 @@
 //! Composes a service out of wheels: as an environment below a prefix, or as layers of an image.
 //! Composes a service out of wheels: for now as an environment below a prefix; and says which
 //! packages of the distribution a machine lacks.
+//! Composes a service out of wheels: an environment below a prefix, and what its image has beside it.
 
 pub mod environment;
 pub mod prefix;
@@ -16,3 +17,4 @@ pub mod steps;
 mod tree;
 mod copied;
 pub mod act;
+pub mod image_info;

@@ -1,0 +1,164 @@
+//! [`RootFacts`]: what must be known of a root file system to put layers upon it when it is not there any
+//! more: who its users are, which directories it has, and where its links lead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::safe_path::SafePath;
+
+use super::account::{AccountError, AccountFiles};
+use super::node::{self, Node, NodeError, NodeKind};
+use super::rooted::resolve_parent;
+
+/// The files that say who the users are.
+const ACCOUNTS: [&str; 4] = ["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"];
+/// Where a system says what it is, the first one before the other (os-release(5)).
+const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
+
+/// What is known of a root file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootFacts {
+    /// The text of its os-release file; empty when it has none.
+    pub os_release: String,
+    accounts: [Option<File>; 4],
+    directories: BTreeSet<String>,
+    links: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct File {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    content: Vec<u8>,
+}
+
+impl RootFacts {
+    /// Looks at the directory `root`. What is called by no text is passed over: nothing is put there.
+    ///
+    /// # Errors
+    /// [`AccountError::Read`] when something is there and cannot be read.
+    pub fn read(root: &Path) -> Result<Self, AccountError> {
+        let failed = |path: &str, source: io::Error| AccountError::Read {
+            source: NodeError::Read { path: fixed(path), source },
+        };
+        let mut facts = Self::default();
+        for (file, path) in facts.accounts.iter_mut().zip(ACCOUNTS) {
+            let found = node::read(root, &fixed(path));
+            let found = found.map_err(|source| AccountError::Read { source })?;
+            *file = found.and_then(File::of);
+        }
+        for path in OS_RELEASE {
+            let found = node::read(root, &fixed(path));
+            let found = found.map_err(|source| AccountError::Read { source })?;
+            if let Some(file) = found.and_then(File::of) {
+                facts.os_release = String::from_utf8_lossy(&file.content).into_owned();
+                break;
+            }
+        }
+        facts.look(root, "").map_err(|source| failed("etc", source))?;
+        Ok(facts)
+    }
+
+    fn look(&mut self, root: &Path, below: &str) -> io::Result<()> {
+        for entry in fs::read_dir(root.join(below))? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                // What is in these is not of the image.
+                if !matches!(path.as_str(), "proc" | "sys" | "dev") {
+                    self.look(root, &path)?;
+                }
+                self.directories.insert(path);
+            } else if kind.is_symlink()
+                && let Ok(target) = fs::read_link(entry.path())?.into_os_string().into_string()
+            {
+                self.links.insert(path, target);
+            }
+        }
+        Ok(())
+    }
+
+    /// Its users and groups.
+    #[must_use]
+    pub fn accounts(&self) -> AccountFiles {
+        let [passwd, group, shadow, gshadow] = &self.accounts;
+        let node = |file: &Option<File>, path| file.as_ref().map(|file| file.node(path));
+        AccountFiles::new(
+            node(passwd, ACCOUNTS[0]),
+            node(group, ACCOUNTS[1]),
+            node(shadow, ACCOUNTS[2]),
+            node(gshadow, ACCOUNTS[3]),
+        )
+    }
+
+    /// Its directories.
+    #[must_use]
+    pub fn directories(&self) -> BTreeSet<SafePath> {
+        self.directories.iter().filter_map(|path| path.parse().ok()).collect()
+    }
+
+    /// Where what is to be at `path` has to stand in a layer: not below a link.
+    ///
+    /// # Errors
+    /// When links go round.
+    pub fn place(&self, path: &SafePath) -> io::Result<SafePath> {
+        resolve_parent(path, &mut |path| Ok(self.links.get(path.as_str()).cloned()))
+    }
+}
+
+impl File {
+    fn of(node: Node) -> Option<Self> {
+        let Node { kind: NodeKind::File(content), mode, uid, gid, .. } = node else { return None };
+        Some(Self { mode, uid, gid, content })
+    }
+
+    fn node(&self, path: &str) -> Node {
+        let Self { mode, uid, gid, content } = self;
+        let kind = NodeKind::File(content.clone());
+        Node { path: fixed(path), kind, mode: *mode, uid: *uid, gid: *gid }
+    }
+}
+
+fn fixed(path: &str) -> SafePath {
+    path.parse().expect("these paths are fixed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_stand_for_the_root_they_are_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for path in ["usr/lib", "etc/x", "proc/1"] {
+            fs::create_dir_all(root.join(path)).unwrap();
+        }
+        std::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+        fs::write(root.join("usr/lib/os-release"), "ID=debian\n").unwrap();
+        fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
+        let facts = RootFacts::read(root).unwrap();
+        let again: RootFacts =
+            serde_json::from_slice(&serde_json::to_vec(&facts).unwrap()).unwrap();
+        assert_eq!(again, facts);
+        assert_eq!(facts.os_release, "ID=debian\n");
+        let paths: Vec<_> = facts.directories().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            paths,
+            ["dev", "etc", "etc/x", "proc", "sys", "usr", "usr/lib"]
+                .into_iter()
+                .filter(|path| root.join(path).exists())
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(facts.place(&fixed("lib/a/b")).unwrap().as_str(), "usr/lib/a/b");
+        assert_eq!(facts.place(&fixed("etc/a")).unwrap().as_str(), "etc/a");
+        assert!(facts.accounts().user(&"root".parse().unwrap()).unwrap().is_some());
+    }
+}

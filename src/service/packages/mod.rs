@@ -1,0 +1,217 @@
+//! Distribution packages in a root: installed, removed and listed by the distribution's own manager, whose
+//! scripts make users and settings that no unpacking would.
+
+pub mod name;
+pub mod plan;
+pub mod trouble;
+mod policy;
+mod sweep;
+
+use std::collections::BTreeMap;
+
+use self::name::PackageName;
+use self::plan::installed;
+use self::policy::Policy;
+use self::sweep::{Bytecode, sweep};
+use self::trouble::{Trouble, Watch};
+use super::root::error::RootError;
+use super::root::run::{CommandLine, Root};
+use crate::vocab::distro::PackageManager;
+
+/// zypper's ways to say that it is done, but something should be restarted (`zypper(8)`, "Exit codes").
+const RESTART: [i32; 2] = [102, 103];
+
+/// The packages of a root.
+#[derive(Debug)]
+pub struct Packages<'a> {
+    root: &'a Root,
+    manager: PackageManager,
+    program: &'static str,
+    distribution: String,
+}
+
+/// What has become different.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Packages that were not there, or in another version, with their versions.
+    pub added: BTreeMap<String, String>,
+    /// Packages that are not there any more, with the versions they had.
+    pub removed: BTreeMap<String, String>,
+}
+
+/// Packages that could not be installed, removed or listed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackagesError {
+    /// The root has no program of the package manager.
+    #[error("{distribution} is said to have `{program}`, and this root has not")]
+    Manager {
+        /// The distribution, as people call it.
+        distribution: String,
+        /// The program.
+        program: &'static str,
+    },
+    /// The manager failed, for a reason it told.
+    #[error("{}", worded(trouble, distribution))]
+    Trouble {
+        /// The distribution, as people call it.
+        distribution: String,
+        /// Why.
+        trouble: Trouble,
+        /// The last lines it said.
+        log: Vec<String>,
+    },
+    /// The manager failed.
+    #[error("`{command}` failed in {distribution} ({code}):\n  {}", log.join("\n  "))]
+    Failed {
+        /// The distribution, as people call it.
+        distribution: String,
+        /// The program and what it was to do.
+        command: String,
+        /// How it ended.
+        code: std::process::ExitStatus,
+        /// The last lines it said.
+        log: Vec<String>,
+    },
+    /// The root itself.
+    #[error(transparent)]
+    Root(#[from] RootError),
+}
+
+impl<'a> Packages<'a> {
+    /// The packages of `root`, which is one of `distribution`, as people call it.
+    ///
+    /// # Errors
+    /// [`PackagesError::Manager`] when the root has no program of this manager.
+    pub fn new(
+        root: &'a Root,
+        manager: PackageManager,
+        distribution: &str,
+    ) -> Result<Self, PackagesError> {
+        let programs = manager.programs();
+        let program = programs.iter().find(|program| root.has_program(program));
+        match program {
+            Some(program) => Ok(Self { root, manager, program, distribution: distribution.into() }),
+            None => Err(PackagesError::Manager {
+                distribution: distribution.into(),
+                program: programs[0],
+            }),
+        }
+    }
+
+    /// The installed packages and their versions, by name.
+    ///
+    /// # Errors
+    /// [`PackagesError::Failed`], [`PackagesError::Root`].
+    pub fn installed(&self) -> Result<BTreeMap<String, String>, PackagesError> {
+        let mut lines = Vec::new();
+        self.run(&self.manager.list(), &mut |line| lines.push(line.to_owned()))?;
+        Ok(installed(lines.iter().map(String::as_str)))
+    }
+
+    /// Installs those of `names` that are not installed, with what they depend on and nothing they only recommend,
+    /// and removes what the manager leaves behind. No service is started. `on_line` hears what is said.
+    ///
+    /// # Errors
+    /// [`PackagesError`]; some may be installed then.
+    pub fn install(
+        &self,
+        names: &[PackageName],
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Changed, PackagesError> {
+        let before = self.installed()?;
+        let is_there =
+            |name: &&PackageName| before.iter().any(|(found, version)| name.is(found, version));
+        let missing: Vec<_> = names.iter().filter(|name| !is_there(name)).cloned().collect();
+        if missing.is_empty() {
+            return Ok(Changed::default());
+        }
+        self.change(&before, &self.manager.install(self.program, &missing), on_line)
+    }
+
+    /// Removes those of `names` that are installed, with their settings and all that only they needed.
+    ///
+    /// # Errors
+    /// [`PackagesError`]; some may be removed then.
+    pub fn remove(
+        &self,
+        names: &[PackageName],
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Changed, PackagesError> {
+        let before = self.installed()?;
+        let is_there =
+            |name: &&PackageName| before.iter().any(|(found, version)| name.is(found, version));
+        let there: Vec<_> = names.iter().filter(is_there).cloned().collect();
+        if there.is_empty() {
+            return Ok(Changed::default());
+        }
+        self.change(&before, &self.manager.remove(self.program, &there), on_line)
+    }
+
+    fn change(
+        &self,
+        before: &BTreeMap<String, String>,
+        plan: &[CommandLine],
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Changed, PackagesError> {
+        let dir = self.root.dir();
+        let bytecode = Bytecode::of(dir)?;
+        let policy = match self.manager {
+            PackageManager::Apt => Some(Policy::deny(dir)?),
+            PackageManager::Dnf | PackageManager::Zypper => None,
+        };
+        for command in plan {
+            self.run(command, on_line)?;
+        }
+        drop(policy);
+        sweep(dir, &bytecode)?;
+        let after = self.installed()?;
+        Ok(Changed::between(before, &after))
+    }
+
+    /// Runs a command that must not fail.
+    fn run(
+        &self,
+        command: &CommandLine,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<(), PackagesError> {
+        let mut watch = Watch::default();
+        let output = self.root.run(command, &mut |line| {
+            watch.line(line);
+            on_line(line);
+        })?;
+        let is_done = output.status.success()
+            || (self.manager == PackageManager::Zypper
+                && output.status.code().is_some_and(|code| RESTART.contains(&code)));
+        if is_done {
+            return Ok(());
+        }
+        let distribution = self.distribution.clone();
+        let log = output.tail;
+        Err(match watch.trouble() {
+            Some(trouble) => PackagesError::Trouble { distribution, trouble, log },
+            None => {
+                let is_verb = |word: &&String| word.bytes().all(|byte| byte.is_ascii_lowercase());
+                let verb = command.arguments.iter().find(is_verb).cloned().unwrap_or_default();
+                let command = format!("{} {verb}", command.program).trim_end().to_owned();
+                PackagesError::Failed { distribution, command, code: output.status, log }
+            }
+        })
+    }
+}
+
+fn worded(trouble: &Trouble, distribution: &str) -> String {
+    match trouble {
+        Trouble::Missing { .. } => format!("{trouble} in {distribution}"),
+        _ => format!("cannot change the packages of {distribution}: {trouble}"),
+    }
+}
+
+impl Changed {
+    fn between(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Self {
+        let own = |(name, version): (&String, &String)| (name.clone(), version.clone());
+        Self {
+            added: after.iter().filter(|(n, v)| before.get(*n) != Some(v)).map(own).collect(),
+            removed: before.iter().filter(|(n, _)| !after.contains_key(*n)).map(own).collect(),
+        }
+    }
+}

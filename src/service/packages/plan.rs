@@ -1,0 +1,177 @@
+//! What is run to install, remove and list packages: values, which say nothing about any root.
+
+use std::collections::BTreeMap;
+
+use super::name::PackageName;
+use crate::service::root::run::CommandLine;
+use crate::vocab::distro::PackageManager;
+
+/// For all that apt does: no drawing, no translated descriptions, and an error when an index is missing.
+const APT: [&str; 9] = [
+    "-q",
+    "-o",
+    "Acquire::Languages=none",
+    "-o",
+    "Acquire::Retries=3",
+    "-o",
+    "APT::Update::Error-Mode=any",
+    "-o",
+    "Dpkg::Use-Pty=0",
+];
+/// For what apt changes: no questions, and nothing that nobody asked for. A root that is lost at a power cut is
+/// made anew, so dpkg need not wait for the disk.
+const APT_CHANGES: [&str; 7] = [
+    "-y",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+    "-o",
+    "Dpkg::Options::=--force-unsafe-io",
+];
+const DNF: [&str; 3] = ["-y", "--setopt=install_weak_deps=False", "--setopt=tsflags=nodocs"];
+
+impl PackageManager {
+    /// The programs that are it, the first that is there being used.
+    #[must_use]
+    pub fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Apt => &["apt-get"],
+            Self::Dnf => &["dnf", "microdnf", "yum"],
+            Self::Zypper => &["zypper"],
+        }
+    }
+
+    /// What installs `names` by `program`, which is one of [`PackageManager::programs`].
+    #[must_use]
+    pub fn install(self, program: &str, names: &[PackageName]) -> Vec<CommandLine> {
+        match self {
+            Self::Apt => vec![
+                line(program, &[&APT, &["update"]], &[]),
+                line(
+                    program,
+                    &[&APT, &["install", "--no-install-recommends"], &APT_CHANGES],
+                    names,
+                ),
+            ],
+            Self::Dnf => vec![
+                line(program, &[&DNF, &["install"]], names),
+                line(program, &[&["clean", "all"]], &[]),
+            ],
+            Self::Zypper => vec![
+                line(program, &[&["--non-interactive", "refresh"]], &[]),
+                line(
+                    program,
+                    &[&[
+                        "--non-interactive",
+                        "install",
+                        "--no-recommends",
+                        "--auto-agree-with-licenses",
+                    ]],
+                    names,
+                ),
+                line(program, &[&["--non-interactive", "clean", "--all"]], &[]),
+            ],
+        }
+    }
+
+    /// What removes `names` with all that only they needed.
+    #[must_use]
+    pub fn remove(self, program: &str, names: &[PackageName]) -> Vec<CommandLine> {
+        let no_weak_ties = [
+            "-o",
+            "APT::AutoRemove::RecommendsImportant=false",
+            "-o",
+            "APT::AutoRemove::SuggestsImportant=false",
+        ];
+        match self {
+            Self::Apt => vec![line(
+                program,
+                &[&APT, &["purge", "--auto-remove"], &APT_CHANGES, &no_weak_ties],
+                names,
+            )],
+            Self::Dnf => vec![line(program, &[&["-y", "remove"]], names)],
+            Self::Zypper => {
+                vec![line(program, &[&["--non-interactive", "remove", "--clean-deps"]], names)]
+            }
+        }
+    }
+
+    /// What lists the installed packages, as [`installed`] reads them.
+    #[must_use]
+    pub fn list(self) -> CommandLine {
+        match self {
+            Self::Apt => CommandLine::new(
+                "dpkg-query",
+                ["-W", "-f", "${db:Status-Status}\\t${Package}\\t${Version}\\n"],
+            ),
+            Self::Dnf | Self::Zypper => {
+                CommandLine::new("rpm", ["-qa", "--qf", "installed\\t%{NAME}\\t%{EVR}\\n"])
+            }
+        }
+    }
+}
+
+/// A command with its options, and names that are not taken for any.
+fn line(program: &str, options: &[&[&str]], names: &[PackageName]) -> CommandLine {
+    let options = options.iter().flat_map(|part| part.iter()).map(|option| (*option).to_owned());
+    let end = (!names.is_empty()).then(|| "--".to_owned());
+    CommandLine::new(program, options.chain(end).chain(names.iter().map(ToString::to_string)))
+}
+
+/// The version of each installed package, out of what [`PackageManager::list`] says. Public keys, which rpm
+/// lists as packages, are none.
+#[must_use]
+pub fn installed<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let packages = lines.into_iter().filter_map(|line| {
+        let (name, version) = line.strip_prefix("installed\t")?.split_once('\t')?;
+        (name != "gpg-pubkey").then(|| (name.to_owned(), version.to_owned()))
+    });
+    packages.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(lines: &[CommandLine]) -> Vec<String> {
+        lines.iter().map(|line| format!("{} {}", line.program, line.arguments.join(" "))).collect()
+    }
+
+    #[test]
+    fn plans_are_these() {
+        let names: Vec<PackageName> = ["git", "g++"].map(|name| name.parse().unwrap()).to_vec();
+        let mut said = String::new();
+        for manager in [PackageManager::Apt, PackageManager::Dnf, PackageManager::Zypper] {
+            let program = manager.programs()[0];
+            for plan in [manager.install(program, &names), manager.remove(program, &names)] {
+                said.push_str(&words(&plan).join("\n"));
+                said.push('\n');
+            }
+        }
+        insta::assert_snapshot!(said, @r"
+        apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 update
+        apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 install --no-install-recommends -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -- git g++
+        apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 purge --auto-remove -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o APT::AutoRemove::RecommendsImportant=false -o APT::AutoRemove::SuggestsImportant=false -- git g++
+        dnf -y --setopt=install_weak_deps=False --setopt=tsflags=nodocs install -- git g++
+        dnf clean all
+        dnf -y remove -- git g++
+        zypper --non-interactive refresh
+        zypper --non-interactive install --no-recommends --auto-agree-with-licenses -- git g++
+        zypper --non-interactive clean --all
+        zypper --non-interactive remove --clean-deps -- git g++
+        ");
+    }
+
+    #[test]
+    fn installed_packages_are_read() {
+        let lines = [
+            "installed\tgit\t1:2.39.5-0+deb12u2",
+            "config-files\tapache2\t2.4",
+            "installed\tgpg-pubkey\t1-2",
+            "dpkg-query: warning",
+        ];
+        let expected = BTreeMap::from([("git".to_owned(), "1:2.39.5-0+deb12u2".to_owned())]);
+        assert_eq!(installed(lines), expected);
+    }
+}

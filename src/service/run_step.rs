@@ -1,0 +1,73 @@
+//! Running a step's command in a root: with its own environment, in its directory, as its user.
+
+use super::act::RunFailure;
+use super::root::run::{CommandLine, Root};
+use super::steps::RunStep;
+
+/// A command that ended with an error.
+#[derive(Debug, thiserror::Error)]
+#[error("it ended with {status}: {}", tail.join("\n  "))]
+struct CommandFailed {
+    status: std::process::ExitStatus,
+    tail: Vec<String>,
+}
+
+/// Runs the command of `step` in `root`.
+///
+/// # Errors
+/// When it cannot be run, or fails; with the last lines it said.
+pub fn run(root: &Root, step: &RunStep) -> Result<(), RunFailure> {
+    let output = root.run(&command(step), &mut |line| tracing::debug!("{line}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Box::new(CommandFailed { status: output.status, tail: output.tail }))
+}
+
+/// The command as programs of every distribution carry it out (coreutils and util-linux).
+fn command(step: &RunStep) -> CommandLine {
+    let mut arguments = vec!["-i".to_owned(), format!("--chdir={}", step.directory)];
+    arguments.extend(step.env.iter().map(|(name, value)| format!("{name}={value}")));
+    if step.ids.uid != 0 {
+        arguments.extend([
+            "setpriv".to_owned(),
+            format!("--reuid={}", step.ids.uid),
+            format!("--regid={}", step.ids.gid),
+            "--clear-groups".to_owned(),
+            "--".to_owned(),
+        ]);
+    }
+    arguments.extend(step.command.iter().cloned());
+    CommandLine::new("env", arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::account::Ids;
+
+    fn step(uid: u32, command: &[&str]) -> RunStep {
+        RunStep {
+            step: "x".into(),
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+            env: [("A".to_owned(), "1 2".to_owned())].into(),
+            directory: "/var".into(),
+            ids: Ids { uid, gid: 8 },
+        }
+    }
+
+    #[test]
+    fn a_command_has_its_own_surroundings() {
+        let command = |uid| command(&step(uid, &["make", "all"])).arguments.join("|");
+        assert_eq!(command(0), "-i|--chdir=/var|A=1 2|make|all");
+        assert_eq!(
+            command(7),
+            "-i|--chdir=/var|A=1 2|setpriv|--reuid=7|--regid=8|--clear-groups|--|make|all"
+        );
+        run(&Root::live(), &step(0, &["/bin/sh", "-c", "test \"$A\" = '1 2' -a $PWD = /var"]))
+            .unwrap();
+        let error =
+            run(&Root::live(), &step(0, &["/bin/sh", "-c", "echo no; exit 3"])).unwrap_err();
+        assert_eq!(error.to_string(), "it ended with exit status: 3: no");
+    }
+}
