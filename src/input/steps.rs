@@ -3,13 +3,13 @@
 //! The steps that come with loci are the files in `steps/`, where `README.md` describes the format.
 //! They only say; which of them apply, and acting on them, is for `service`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::vocab::account::{AccountName, AccountPath};
 use crate::vocab::requirement::Requirement;
 
-use super::document::{Document, Place};
+use super::document::{Document, Fault, Place};
 use super::error::InputError;
 use super::steps_written;
 use super::template::Template;
@@ -294,10 +294,19 @@ impl StepFiles {
     /// Adds the file at `path`, or every `*.toml` in the directory at `path`, by name.
     ///
     /// # Errors
-    /// [`InputError`] when one of them cannot be read.
+    /// [`InputError`] when one of them cannot be read, or two are of one project and the second does
+    /// not extend the first: which of them is meant cannot be known.
     pub fn add_from(&mut self, path: &Path) -> Result<(), InputError> {
+        let mut seen = BTreeSet::new();
         for file in toml_files(path)? {
-            self.add(ProjectSteps::parse(&Document::read(&file)?)?);
+            let document = Document::read(&file)?;
+            let steps = ProjectSteps::parse(&document)?;
+            if !seen.insert(steps.project.clone()) && !steps.extends {
+                let place = document.place(1, document.text().lines().next().unwrap_or_default());
+                let reason = format!("a file beside it is of project `{}` too", steps.project);
+                return Err(InputError::Faults { faults: vec![Fault { place, reason }] });
+            }
+            self.add(steps);
         }
         Ok(())
     }

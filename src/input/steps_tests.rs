@@ -76,6 +76,13 @@ fn files_and_directories_are_read() {
     files.add_from(dir.path()).unwrap();
     assert_eq!(files.0.keys().map(AccountName::as_str).collect::<Vec<_>>(), ["glance", "heat"]);
     files.add_from(&dir.path().join("heat.toml")).unwrap();
+    std::fs::write(dir.path().join("more.toml"), format!("project = \"heat\"\n{step}")).unwrap();
+    let error = files.add_from(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.ends_with(
+            "more.toml:1: a file beside it is of project `heat` too: project = \"heat\""
+        )
+    );
     let none = dir.path().join("none.toml");
     let error = files.add_from(&none).unwrap_err().to_string();
     assert_eq!(error, format!("cannot read `{}`", none.display()));

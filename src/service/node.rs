@@ -2,7 +2,7 @@
 //! distribution bring.
 //!
 //! A node is a value: it becomes a member of a layer elsewhere, or is written into a root by
-//! [`write`]. Both give the same tree.
+//! [`write()`]. Both give the same tree.
 
 use std::fs::Permissions;
 use std::io::{self, Write as _};
