@@ -18,3 +18,4 @@ mod tree;
 mod copied;
 pub mod act;
 pub mod image_info;
+pub mod packages;

@@ -10,6 +10,7 @@ mod support;
 mod bad_images;
 mod bad_input;
 mod bindep;
+mod distribution;
 mod foreign_image;
 mod harbour;
 mod imports;

@@ -17,6 +17,12 @@ use self::trouble::{Trouble, Watch};
 use super::root::error::RootError;
 use super::root::run::{CommandLine, Root};
 use crate::vocab::distro::PackageManager;
+use self::plan::{PackageManager, installed};
+use self::policy::Policy;
+use self::sweep::{Made, sweep};
+use self::trouble::{Trouble, Watch};
+use super::root::error::RootError;
+use super::root::run::{CommandLine, Root};
 
 /// zypper's ways to say that it is done, but something should be restarted (`zypper(8)`, "Exit codes").
 const RESTART: [i32; 2] = [102, 103];
@@ -155,6 +161,7 @@ impl<'a> Packages<'a> {
     ) -> Result<Changed, PackagesError> {
         let dir = self.root.dir();
         let bytecode = Bytecode::of(dir)?;
+        let made = Made::of(dir)?;
         let policy = match self.manager {
             PackageManager::Apt => Some(Policy::deny(dir)?),
             PackageManager::Dnf | PackageManager::Zypper => None,
@@ -164,6 +171,7 @@ impl<'a> Packages<'a> {
         }
         drop(policy);
         sweep(dir, &bytecode)?;
+        sweep(dir, &made)?;
         let after = self.installed()?;
         Ok(Changed::between(before, &after))
     }

@@ -2,6 +2,9 @@
 //!
 //! Their caches, indexes, logs, and what was before their last change; and the bytecode that Python made of
 //! modules that came with packages, which it makes again where it may. Directories stay.
+//! Their caches, indexes, logs, and what was before their last change; the bytecode that Python made of
+//! modules that came with packages, which it makes again where it may; and what tells one machine from another.
+//! Directories stay.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::service::root::error::RootError;
 use crate::service::root::ignored::is_bytecode;
+use crate::service::root::ignored::{is_bytecode, is_identity};
 use crate::service::root::inside::follow;
 
 /// Files, and directories below which no file stays. A star at the end is any ending.
@@ -42,6 +46,8 @@ const LEFT: [&str; 23] = [
 
 /// Removes what is left from `root`, whose bytecode was `before`.
 pub(super) fn sweep(root: &Path, before: &Bytecode) -> Result<(), RootError> {
+/// Removes what is left from `root`, and what it has made since `before`.
+pub(super) fn sweep(root: &Path, before: &Made) -> Result<(), RootError> {
     for path in LEFT {
         let path = Path::new(path);
         let parent = path.parent().unwrap_or(path);
@@ -72,6 +78,20 @@ impl Bytecode {
         let usr = root.join("usr");
         let mut files = BTreeMap::new();
         let mut folders = vec![usr];
+    before.remove_later(root)
+}
+
+/// What is made in a root and not brought by packages: bytecode and keys, with the number and time by which each is
+/// known again. What was there before is somebody's own and stays.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    files: BTreeMap<PathBuf, (u64, i64, i64)>,
+}
+
+impl Made {
+    pub(super) fn of(root: &Path) -> Result<Self, RootError> {
+        let mut files = BTreeMap::new();
+        let mut folders = ["usr", "etc", "var/lib/dbus"].map(|folder| root.join(folder)).to_vec();
         while let Some(folder) = folders.pop() {
             for entry in list(&folder)? {
                 let entry = found(entry, &folder)?;
@@ -80,6 +100,10 @@ impl Bytecode {
                 if kind.is_dir() {
                     folders.push(path);
                 } else if is_bytecode(Path::new(&entry.file_name())) {
+                let inside = path.strip_prefix(root).unwrap_or(&path);
+                if found(entry.file_type(), &path)?.is_dir() {
+                    folders.push(path);
+                } else if is_bytecode(inside) || is_identity(inside) {
                     let metadata = found(entry.metadata(), &path)?;
                     let changed = (metadata.ctime(), metadata.ctime_nsec());
                     files.insert(path, (metadata.ino(), changed.0, changed.1));
@@ -91,6 +115,7 @@ impl Bytecode {
 
     /// Removes what was not there, and the directories that are empty without it.
     fn restore(&self, root: &Path) -> Result<(), RootError> {
+    fn remove_later(&self, root: &Path) -> Result<(), RootError> {
         for (path, id) in Self::of(root)?.files {
             if self.files.get(&path) != Some(&id) {
                 found(fs::remove_file(&path), &path)?;
@@ -160,10 +185,23 @@ mod tests {
         kept.iter().for_each(|path| write(path));
         fs::write(dir.path().join("outside"), "").unwrap();
         let bytecode = Bytecode::of(&root).unwrap();
+        let kept = [
+            module,
+            &old,
+            "etc/ssh/ssh_host_rsa_key",
+            "etc/passwd",
+            "var/cache/debconf/config.dat",
+            "var/log/svc/log",
+        ];
+        kept.iter().for_each(|path| write(path));
+        fs::write(dir.path().join("outside"), "").unwrap();
+        let before = Made::of(&root).unwrap();
         let gone = [
             &*new,
             "usr/share/tool/__pycache__/x.pyc",
             "etc/passwd-",
+            "etc/machine-id",
+            "etc/ssh/ssh_host_ecdsa_key",
             "var/cache/apt/archives/partial/x.deb",
             "var/cache/apt/pkgcache.bin",
             "var/lib/apt/lists/a_Packages",
@@ -175,6 +213,7 @@ mod tests {
         symlink("../../..", root.join("var/log/zypp")).unwrap();
 
         sweep(&root, &bytecode).unwrap();
+        sweep(&root, &before).unwrap();
         for path in kept {
             assert!(root.join(path).is_file(), "{path}");
         }
@@ -187,5 +226,6 @@ mod tests {
         // There need be nothing.
         let empty = tempfile::tempdir().unwrap();
         sweep(empty.path(), &Bytecode::of(empty.path()).unwrap()).unwrap();
+        sweep(empty.path(), &Made::of(empty.path()).unwrap()).unwrap();
     }
 }

@@ -20,7 +20,7 @@ enum What {
 }
 
 /// The first that fits a path decides.
-const RULES: [(&str, What); 47] = [
+const RULES: [(&str, What); 46] = [
     ("dev", What::Below),
     ("proc", What::Below),
     ("sys", What::Below),
@@ -31,13 +31,14 @@ const RULES: [(&str, What); 47] = [
     ("var/cache/debconf/config.dat", What::Kept),
     ("var/cache/debconf/passwords.dat", What::Kept),
     ("var/cache/debconf/templates.dat", What::Kept),
+    ("var/cache/apt", What::Below),
     ("var/cache/dnf", What::Below),
     ("var/cache/libdnf5", What::Below),
     ("var/cache/yum", What::Below),
     ("var/cache/zypp", What::Below),
     ("var/cache", What::Files),
     ("var/log", What::Files),
-    ("var/lib/apt/lists", What::Files),
+    ("var/lib/apt/lists", What::Below),
     ("var/lib/apt/periodic", What::Files),
     // Locks.
     ("etc/.pwd.lock", What::All),
@@ -60,10 +61,8 @@ const RULES: [(&str, What); 47] = [
     // What is true for one machine.
     ("etc/hostname", What::All),
     ("etc/hosts", What::All),
-    ("etc/machine-id", What::All),
     ("etc/mtab", What::All),
     ("etc/resolv.conf", What::All),
-    ("var/lib/dbus/machine-id", What::All),
     ("var/lib/systemd/random-seed", What::All),
     // What is put there while packages are installed, so that none starts a service.
     ("usr/sbin/policy-rc.d", What::All),
@@ -97,7 +96,7 @@ impl Ignored {
     }
 
     pub(super) fn has(&self, path: &Path, is_directory: bool) -> bool {
-        if self.more.iter().any(|more| path.starts_with(more)) {
+        if is_identity(path) || self.more.iter().any(|more| path.starts_with(more)) {
             return true;
         }
         let rule = RULES.iter().find(|(rule, _)| path.starts_with(rule));
@@ -112,9 +111,21 @@ impl Ignored {
 
 /// Whether Python made it out of a module, which it does again when it needs to. Distributions compile all
 /// modules at installation, with the time of that in the result.
-pub(super) fn is_bytecode(path: &Path) -> bool {
+pub(in crate::service) fn is_bytecode(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("pyc"))
         || path.components().any(|part| part.as_os_str() == "__pycache__")
+}
+
+/// Whether it tells one machine from all others, and so must not be the same in all containers of an image. sshd wants
+/// its keys made where it runs (`ssh-keygen -A`).
+pub(in crate::service) fn is_identity(path: &Path) -> bool {
+    let is_key = |path: &Path| {
+        let name = path.file_name().and_then(OsStr::to_str);
+        name.is_some_and(|name| name.starts_with("ssh_host_"))
+    };
+    path == Path::new("etc/machine-id")
+        || path == Path::new("var/lib/dbus/machine-id")
+        || (path.parent() == Some(Path::new("etc/ssh")) && is_key(path))
 }
 
 #[cfg(test)]
@@ -130,6 +141,9 @@ mod tests {
             ("etc/passwd-", true),
             ("etc/apt/mine.list", true),
             ("etc/apt/mine.listing", false),
+            ("etc/machine-id", true),
+            ("etc/ssh/sshd_config", false),
+            ("etc/ssh/ssh_host_rsa_key.pub", true),
             ("tmp", false),
             ("tmp/x/y", true),
             ("tmpfiles", false),
@@ -140,7 +154,8 @@ mod tests {
             ("var/cache/debconf/config.dat", false),
             ("var/cache/debconf/config.dat-old", true),
             ("var/cache/dnf/x/", true),
-            ("var/lib/apt/lists/partial/", false),
+            ("var/lib/apt/lists/", false),
+            ("var/lib/apt/lists/partial/", true),
             ("var/lib/apt/lists/a_Packages", true),
             ("var/lib/dpkg/status", false),
             ("var/lib/dpkg/status-old", true),

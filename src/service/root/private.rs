@@ -79,6 +79,7 @@ impl Prepared {
             "--mount",
             "--pid",
             "--ipc",
+            "--uts",
             "--fork",
             "--kill-child",
             "--",

@@ -29,6 +29,9 @@ mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$tmp"
 mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$run"
 mkdir -m 1777 "$run/lock"
 
+# Packages put it into what they make.
+echo localhost >/proc/sys/kernel/hostname
+
 while [ "$1" != -- ]; do
     # What is not there yet is in one of the above.
     if [ -d "$1" ]; then
