@@ -55,6 +55,9 @@ pub(super) struct IndexedWheel {
     /// `Provides-Extra`, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provides_extra: Vec<String>,
+    /// `License-Expression` (PEP 639).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -87,6 +90,7 @@ impl WheelIndex {
                         .iter()
                         .map(ToString::to_string)
                         .collect(),
+                    license: metadata.license,
                     origin: wheel.origin.clone(),
                 })
             })
@@ -192,7 +196,7 @@ impl IndexedWheel {
             provides_extras: extras.filter_map(|e| ExtraName::new(e.clone()).ok()).collect(),
             dynamic: Vec::new(),
             metadata_version: None,
-            license: None,
+            license: self.license.clone(),
         })
     }
 }

@@ -13,6 +13,7 @@ mod tree;
 mod index_json;
 mod ustar;
 pub mod tree_layer;
+pub mod sbom;
 mod layer;
 mod gzip;
 mod zstd;

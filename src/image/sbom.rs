@@ -1,0 +1,523 @@
+//! [`Sbom`]: the software bill of materials of a set or a service, as CycloneDX 1.6 (ECMA-424) has it.
+//!
+//! It is made of plain values, and equal values are equal bytes: its serial number is taken from its content, and
+//! its time is the image's. Whether what it lists is there is not its matter.
+
+use packageurl::PackageUrl;
+use serde_cyclonedx::cyclonedx::v_1_6::{
+    Component, ComponentBuilder, CycloneDx, Dependency, ExternalReference, Hash, HashAlg,
+    LicenseChoiceUrl, LicenseChoiceUrlVariant1ItemLicense, Metadata, MetadataTools,
+    MetadataToolsVariant0, Property,
+};
+use serde_json::Value;
+
+use super::packages::{DistributionPackage, System};
+use crate::store::layout::canonical_json;
+use crate::store::set::Origin;
+use crate::vocab::digest::Digest;
+use crate::vocab::wheel_filename::WheelFilename;
+
+/// The media type of CycloneDX as JSON, registered with IANA.
+pub const SBOM_TYPE: &str = "application/vnd.cyclonedx+json";
+/// What the described image is called within its bill.
+const SUBJECT: &str = "image";
+
+/// A software bill of materials.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sbom(CycloneDx);
+
+/// What a bill is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Its name: `requirements`, `keystone`.
+    pub name: String,
+    /// Its version, where it has one.
+    pub version: Option<String>,
+    /// When it is said to have been made, as RFC 3339 has it.
+    pub created: Option<String>,
+}
+
+/// A wheel that it consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedWheel {
+    /// Its file name, and so its project and version.
+    pub filename: WheelFilename,
+    /// The digest of its bytes.
+    pub sha256: Digest,
+    /// Its licence as an SPDX expression, where it says so (PEP 639).
+    pub license: Option<String>,
+    /// Where it came from, as far as that is known.
+    pub origin: Option<Origin>,
+}
+
+/// The image that a service is built on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseImage {
+    /// Its name, as it was given.
+    pub name: String,
+    /// The digest of its manifest.
+    pub digest: Option<Digest>,
+}
+
+impl Sbom {
+    /// The bill of a set of wheels.
+    #[must_use]
+    pub fn of_set(subject: &Subject, wheels: &[ListedWheel]) -> Self {
+        Self::of(subject, wheels.iter().map(of_wheel).collect())
+    }
+
+    /// The bill of a service: its wheels, the packages of the distribution beneath them, and the base image.
+    #[must_use]
+    pub fn of_service(
+        subject: &Subject,
+        wheels: &[ListedWheel],
+        (system, packages): (Option<&System>, &[DistributionPackage]),
+        base: Option<&BaseImage>,
+    ) -> Self {
+        let mut components: Vec<Component> = base.map(of_base).into_iter().collect();
+        components.extend(system.map(of_system));
+        components.extend(wheels.iter().map(of_wheel));
+        components.extend(packages.iter().map(|package| of_package(package, system)));
+        Self::of(subject, components)
+    }
+
+    fn of(subject: &Subject, mut components: Vec<Component>) -> Self {
+        components.sort_by(|a, b| a.bom_ref.cmp(&b.bom_ref));
+        // No two of one name: a reference within the bill has to lead to one thing.
+        components.dedup_by(|a, b| a.bom_ref == b.bom_ref);
+        let parts = components.iter().filter_map(|component| component.bom_ref.clone()).collect();
+        let mut bill = CycloneDx {
+            schema: None,
+            annotations: None,
+            bom_format: "CycloneDX".into(),
+            components: Some(components),
+            compositions: None,
+            declarations: None,
+            definitions: None,
+            dependencies: Some(vec![Dependency {
+                depends_on: Some(parts),
+                provides: None,
+                ref_: SUBJECT.into(),
+            }]),
+            external_references: None,
+            formulation: None,
+            metadata: Some(Metadata {
+                timestamp: subject.created.clone(),
+                tools: Some(MetadataTools::Variant0(MetadataToolsVariant0 {
+                    components: Some(vec![tool()]),
+                    services: None,
+                })),
+                component: Some(Component {
+                    bom_ref: Some(SUBJECT.into()),
+                    version: subject.version.clone(),
+                    ..component("container", &subject.name)
+                }),
+                ..Metadata::default()
+            }),
+            properties: None,
+            serial_number: None,
+            services: None,
+            signature: None,
+            spec_version: "1.6".into(),
+            version: Some(1),
+            vulnerabilities: None,
+        };
+        bill.serial_number = Some(serial_number(&Digest::of(&canonical_json(&bill))));
+        Self(bill)
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = canonical_json(&self.0);
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+/// A UUID of the content (RFC 9562, version 8), so that equal content has an equal one.
+fn serial_number(content: &Digest) -> String {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&content.as_bytes()[..16]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = hex::encode(bytes);
+    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    format!("urn:uuid:{}", parts.join("-"))
+}
+
+fn component(kind: &str, name: &str) -> Component {
+    ComponentBuilder::default().type_(kind).name(name).build().expect("every required field is set")
+}
+
+/// This program.
+fn tool() -> Component {
+    Component {
+        version: Some(env!("CARGO_PKG_VERSION").into()),
+        ..component("application", env!("CARGO_PKG_NAME"))
+    }
+}
+
+fn sha256(digest: &Digest) -> Vec<Hash> {
+    vec![Hash { alg: HashAlg::Sha256, content: digest.hex() }]
+}
+
+fn property(name: &str, value: impl Into<String>) -> Property {
+    Property { name: format!("loci:{name}"), value: Some(value.into()) }
+}
+
+fn of_wheel(wheel: &ListedWheel) -> Component {
+    let (name, version) = (wheel.filename.name().to_string(), wheel.filename.version().to_string());
+    let mut properties = vec![property("file", wheel.filename.as_str())];
+    let mut external_references = None;
+    match &wheel.origin {
+        None => {}
+        Some(Origin::Fetched { url }) => {
+            external_references = Some(vec![ExternalReference {
+                comment: None,
+                hashes: None,
+                type_: "distribution".into(),
+                url: Value::String(url.clone()),
+            }]);
+        }
+        Some(Origin::Built { key }) => properties.push(property("build-key", key.to_string())),
+        Some(Origin::Imported { from }) => properties.push(property("imported-from", from)),
+    }
+    let license = |expression: &String| {
+        let expression = expression.clone();
+        let item = LicenseChoiceUrlVariant1ItemLicense {
+            acknowledgement: None,
+            bom_ref: None,
+            expression,
+        };
+        LicenseChoiceUrl::Variant1(vec![item])
+    };
+    Component {
+        bom_ref: Some(wheel.filename.to_string()),
+        purl: purl("pypi", None, &name, &version, &[]),
+        version: Some(version),
+        hashes: Some(sha256(&wheel.sha256)),
+        licenses: wheel.license.as_ref().map(license),
+        external_references,
+        properties: Some(properties),
+        ..component("library", &name)
+    }
+}
+
+/// How the packages of a distribution are called by package URLs; deb's are those of dpkg.
+fn of_package(package: &DistributionPackage, system: Option<&System>) -> Component {
+    let DistributionPackage { name, version, architecture, .. } = package;
+    let id = system.map_or("debian", |system| system.id.as_str());
+    let distro = system.map(|system| format!("{}-{}", system.id, system.version));
+    let mut qualifiers = vec![("arch", architecture.clone())];
+    qualifiers.extend(distro.map(|distro| ("distro", distro)));
+    let purl = match id {
+        "debian" | "ubuntu" => purl("deb", Some(id), name, version, &qualifiers),
+        _ => {
+            // An epoch is a part of deb's versions, and beside those of rpm.
+            let (epoch, version) = match version.split_once(':') {
+                Some((epoch, version)) => (Some(epoch), version),
+                None => (None, version.as_str()),
+            };
+            qualifiers.extend(epoch.map(|epoch| ("epoch", epoch.to_owned())));
+            purl("rpm", Some(id), name, version, &qualifiers)
+        }
+    };
+    Component {
+        bom_ref: Some(format!("{name}:{architecture}={version}")),
+        purl,
+        version: Some(version.clone()),
+        ..component("library", name)
+    }
+}
+
+fn of_system(system: &System) -> Component {
+    Component {
+        bom_ref: Some(format!("os:{}-{}", system.id, system.version)),
+        version: Some(system.version.clone()),
+        description: Some(system.name.clone()),
+        ..component("operating-system", &system.id)
+    }
+}
+
+fn of_base(base: &BaseImage) -> Component {
+    Component {
+        bom_ref: Some(format!("base:{}", base.name)),
+        version: base.digest.as_ref().map(ToString::to_string),
+        hashes: base.digest.as_ref().map(sha256),
+        ..component("container", &base.name)
+    }
+}
+
+/// A package URL; none for a name that makes none.
+fn purl(
+    kind: &str,
+    namespace: Option<&str>,
+    name: &str,
+    version: &str,
+    qualifiers: &[(&'static str, String)],
+) -> Option<String> {
+    let mut purl = PackageUrl::new(kind.to_owned(), name.to_owned()).ok()?;
+    if let Some(namespace) = namespace {
+        purl.with_namespace(namespace.to_owned()).ok()?;
+    }
+    if !version.is_empty() {
+        purl.with_version(version.to_owned()).ok()?;
+    }
+    for (key, value) in qualifiers.iter().filter(|(_, value)| !value.is_empty()) {
+        purl.add_qualifier(*key, value.clone()).ok()?;
+    }
+    Some(purl.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wheel(filename: &str, license: Option<&str>, origin: Option<Origin>) -> ListedWheel {
+        ListedWheel {
+            filename: filename.parse().unwrap(),
+            sha256: Digest::of(filename.as_bytes()),
+            license: license.map(str::to_owned),
+            origin,
+        }
+    }
+
+    fn subject() -> Subject {
+        Subject {
+            name: "requirements".into(),
+            version: None,
+            created: Some("1970-01-01T00:00:00Z".into()),
+        }
+    }
+
+    /// People's form of it, without what depends on all of it.
+    fn text(sbom: &Sbom) -> String {
+        let bytes = sbom.to_bytes();
+        let mut value: Value = serde_json::from_slice(&bytes).unwrap();
+        value["serialNumber"] = "SERIAL".into();
+        value["metadata"]["tools"]["components"][0]["version"] = "VERSION".into();
+        serde_json::to_string_pretty(&value).unwrap()
+    }
+
+    #[test]
+    fn a_set_is_listed() {
+        let url = "https://host.invalid/six.whl".into();
+        let wheels = [
+            wheel("six-1.16.0-py3-none-any.whl", Some("MIT"), Some(Origin::Fetched { url })),
+            wheel(
+                "Foo_Bar-1.0+local-cp311-cp311-linux_x86_64.whl",
+                None,
+                Some(Origin::Built { key: Digest::of(b"key") }),
+            ),
+        ];
+        let sbom = Sbom::of_set(&subject(), &wheels);
+        insta::assert_snapshot!(text(&sbom), @r#"
+        {
+          "bomFormat": "CycloneDX",
+          "components": [
+            {
+              "bom-ref": "Foo_Bar-1.0+local-cp311-cp311-linux_x86_64.whl",
+              "hashes": [
+                {
+                  "alg": "SHA-256",
+                  "content": "a1597664af921fd800eb0ebc9c4f93aa6d70d60f2444fd17fffefc0ea4a3c39f"
+                }
+              ],
+              "name": "foo-bar",
+              "properties": [
+                {
+                  "name": "loci:file",
+                  "value": "Foo_Bar-1.0+local-cp311-cp311-linux_x86_64.whl"
+                },
+                {
+                  "name": "loci:build-key",
+                  "value": "sha256:2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
+                }
+              ],
+              "purl": "pkg:pypi/foo-bar@1.0%2Blocal",
+              "type": "library",
+              "version": "1.0+local"
+            },
+            {
+              "bom-ref": "six-1.16.0-py3-none-any.whl",
+              "externalReferences": [
+                {
+                  "type": "distribution",
+                  "url": "https://host.invalid/six.whl"
+                }
+              ],
+              "hashes": [
+                {
+                  "alg": "SHA-256",
+                  "content": "c181e133354ccceac7bf7db61f61d879348dbed744b2f612e519a842cbc05d1f"
+                }
+              ],
+              "licenses": [
+                {
+                  "expression": "MIT"
+                }
+              ],
+              "name": "six",
+              "properties": [
+                {
+                  "name": "loci:file",
+                  "value": "six-1.16.0-py3-none-any.whl"
+                }
+              ],
+              "purl": "pkg:pypi/six@1.16.0",
+              "type": "library",
+              "version": "1.16.0"
+            }
+          ],
+          "dependencies": [
+            {
+              "dependsOn": [
+                "Foo_Bar-1.0+local-cp311-cp311-linux_x86_64.whl",
+                "six-1.16.0-py3-none-any.whl"
+              ],
+              "ref": "image"
+            }
+          ],
+          "metadata": {
+            "component": {
+              "bom-ref": "image",
+              "name": "requirements",
+              "type": "container"
+            },
+            "timestamp": "1970-01-01T00:00:00Z",
+            "tools": {
+              "components": [
+                {
+                  "name": "loci",
+                  "type": "application",
+                  "version": "VERSION"
+                }
+              ]
+            }
+          },
+          "serialNumber": "SERIAL",
+          "specVersion": "1.6",
+          "version": 1
+        }
+        "#);
+        let reversed: Vec<_> = wheels.iter().rev().cloned().collect();
+        assert_eq!(Sbom::of_set(&subject(), &reversed).to_bytes(), sbom.to_bytes());
+        assert_ne!(Sbom::of_set(&subject(), &wheels[..1]).0.serial_number, sbom.0.serial_number);
+    }
+
+    #[test]
+    fn a_service_has_more_beneath_it() {
+        let system = System { id: "debian".into(), version: "12".into(), name: "Debian 12".into() };
+        let package = |name: &str, version: &str| DistributionPackage {
+            name: name.into(),
+            version: version.into(),
+            architecture: "amd64".into(),
+            bytes: 0,
+        };
+        let packages = [package("libc6", "2.36-9+deb12u1"), package("libapache2", "1:2.4")];
+        let base = BaseImage { name: "debian:12".into(), digest: Some(Digest::of(b"base")) };
+        let subject =
+            Subject { name: "keystone".into(), version: Some("28.0.0".into()), created: None };
+        let sbom = Sbom::of_service(&subject, &[], (Some(&system), &packages), Some(&base));
+        insta::assert_snapshot!(text(&sbom), @r#"
+        {
+          "bomFormat": "CycloneDX",
+          "components": [
+            {
+              "bom-ref": "base:debian:12",
+              "hashes": [
+                {
+                  "alg": "SHA-256",
+                  "content": "cae662172fd450bb0cd710a769079c05bfc5d8e35efa6576edc7d0377afdd4a2"
+                }
+              ],
+              "name": "debian:12",
+              "type": "container",
+              "version": "sha256:cae662172fd450bb0cd710a769079c05bfc5d8e35efa6576edc7d0377afdd4a2"
+            },
+            {
+              "bom-ref": "libapache2:amd64=1:2.4",
+              "name": "libapache2",
+              "purl": "pkg:deb/debian/libapache2@1:2.4?arch=amd64&distro=debian-12",
+              "type": "library",
+              "version": "1:2.4"
+            },
+            {
+              "bom-ref": "libc6:amd64=2.36-9+deb12u1",
+              "name": "libc6",
+              "purl": "pkg:deb/debian/libc6@2.36-9%2Bdeb12u1?arch=amd64&distro=debian-12",
+              "type": "library",
+              "version": "2.36-9+deb12u1"
+            },
+            {
+              "bom-ref": "os:debian-12",
+              "description": "Debian 12",
+              "name": "debian",
+              "type": "operating-system",
+              "version": "12"
+            }
+          ],
+          "dependencies": [
+            {
+              "dependsOn": [
+                "base:debian:12",
+                "libapache2:amd64=1:2.4",
+                "libc6:amd64=2.36-9+deb12u1",
+                "os:debian-12"
+              ],
+              "ref": "image"
+            }
+          ],
+          "metadata": {
+            "component": {
+              "bom-ref": "image",
+              "name": "keystone",
+              "type": "container",
+              "version": "28.0.0"
+            },
+            "tools": {
+              "components": [
+                {
+                  "name": "loci",
+                  "type": "application",
+                  "version": "VERSION"
+                }
+              ]
+            }
+          },
+          "serialNumber": "SERIAL",
+          "specVersion": "1.6",
+          "version": 1
+        }
+        "#);
+    }
+
+    #[test]
+    fn packages_have_urls() {
+        let of = |id: &str, version: &str| {
+            let system = System { id: id.into(), version: "9".into(), name: String::new() };
+            let package = DistributionPackage {
+                name: "httpd".into(),
+                version: version.into(),
+                architecture: "x86_64".into(),
+                bytes: 0,
+            };
+            of_package(&package, Some(&system)).purl.unwrap()
+        };
+        assert_eq!(of("centos", "2.4-1"), "pkg:rpm/centos/httpd@2.4-1?arch=x86_64&distro=centos-9");
+        assert_eq!(
+            of("centos", "1:2.4-1"),
+            "pkg:rpm/centos/httpd@2.4-1?arch=x86_64&distro=centos-9&epoch=1"
+        );
+        assert_eq!(of("ubuntu", "1:2.4"), "pkg:deb/ubuntu/httpd@1:2.4?arch=x86_64&distro=ubuntu-9");
+    }
+
+    #[test]
+    fn serial_numbers_are_uuids_of_the_content() {
+        assert_eq!(
+            serial_number(&Digest::from_bytes([0xff; 32])),
+            "urn:uuid:ffffffff-ffff-8fff-bfff-ffffffffffff"
+        );
+    }
+}
