@@ -14,6 +14,7 @@ use crate::image::reference::Reference;
 use crate::image::{Access, Earlier, Platforms, WriteOptions};
 use crate::pipeline::copy::{CopyJob, copy};
 use crate::pipeline::events::Events;
+use crate::pipeline::set_lock;
 use crate::report::summary;
 
 #[derive(Debug, Args)]
@@ -60,6 +61,7 @@ pub(super) fn run(global: &GlobalArgs, args: &CopyArgs) -> Result<ExitCode, CliE
         shape: args.image.shape(),
         annotations: args.image.annotations()?,
         subsets: Vec::new(),
+        lock: Some(set_lock::text),
     };
     let platforms = match &args.platform {
         Some(text) => Platforms::One(architecture(text)?),

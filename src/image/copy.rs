@@ -25,15 +25,16 @@ use super::archive::ArchiveNames;
 use super::blob_source::{BlobSource, blocking};
 use super::error::{ImageError, io_error};
 use super::manifest::{
-    BlobRef, DOCKER_LIST, Document, MOST_MANIFEST, Manifest, OCI_INDEX, architecture,
+    BlobRef, DOCKER_LIST, Document, MOST_MANIFEST, Manifest, OCI_INDEX, architecture, is_plain,
 };
 use super::offered::LocatedWheel;
 use super::open_image::OpenImage;
 use super::packed::{Packed, pack};
 use super::reference::Reference;
-use super::registry::referrers::Artifact;
+use super::registry::referrers::{Artifact, ArtifactKind};
 use super::remote_image::MOST_METADATA;
-use super::source::{Source, index_of};
+use super::sbom::Sbom;
+use super::source::{Source, index_of, parse_index};
 use super::transfer::{Image, Sink, transfer};
 use super::tree::{ImageTree, Platforms, Root};
 use super::{
@@ -59,10 +60,10 @@ pub async fn write(
     let told = Arc::clone(progress);
     match destination.clone() {
         Reference::Directory(dir) => {
-            blocking(move || directory::write(&set, &store, &dir, options.earlier, &*told)).await
+            blocking(move || directory::write(&set, &store, &dir, &options, &*told)).await
         }
         Reference::Tar(file) => {
-            blocking(move || tarball::write(&set, &store, &file, options.epoch, &*told)).await
+            blocking(move || tarball::write(&set, &store, &file, &options, &*told)).await
         }
         Reference::Store { tag } => {
             blocking(move || {
@@ -83,8 +84,15 @@ pub async fn write(
             let (created, roots) = (&packed.created, &packed.tree.roots);
             let artifacts: Vec<Artifact> = roots
                 .iter()
-                .map(|root| {
-                    Artifact::new(&root.reference, packed.index.clone(), Some(created.clone()))
+                .zip(&packed.bills)
+                .flat_map(|(root, bill)| {
+                    let artifact = |kind, bytes: &Bytes| {
+                        Artifact::new(kind, &root.reference, bytes.clone(), Some(created.clone()))
+                    };
+                    [
+                        artifact(ArtifactKind::Index, &packed.index),
+                        artifact(ArtifactKind::Bill, bill),
+                    ]
                 })
                 .collect();
             let source = BlobSource::Local(Arc::new(packed.blobs.clone()));
@@ -382,7 +390,8 @@ fn platform_of(descriptor: &Descriptor) -> String {
     format!("{}/{}{variant}", platform.os(), platform.architecture())
 }
 
-/// The wheel indexes of the images, as artifacts that refer to them. An image without one gets none.
+/// The wheel indexes of the images and the bills of their wheels, as artifacts that refer to them. An image
+/// without an index gets none.
 async fn artifacts(parts: &[Image], access: &Access) -> Result<Vec<Artifact>, ImageError> {
     let mut artifacts = Vec::new();
     for part in parts {
@@ -396,12 +405,43 @@ async fn artifacts(parts: &[Image], access: &Access) -> Result<Vec<Artifact>, Im
             let created = manifest.annotations().as_ref().and_then(|annotations| {
                 annotations.get(oci_spec::image::ANNOTATION_CREATED).cloned()
             });
-            if let Some(index) = index_beside(&manifest, document, part, access).await? {
-                artifacts.push(Artifact::new(&document.reference, index, created));
-            }
+            let Some(index) = index_beside(&manifest, document, part, access).await? else {
+                continue;
+            };
+            let bill = match parse_index(&index, &origin) {
+                Ok(wheels) => {
+                    let layers = diff_ids(&manifest, part, &origin).await?;
+                    Some(Sbom::of_index(&wheels, Some(&layers), created.clone()).to_bytes().into())
+                }
+                Err(_) => None,
+            };
+            let files = [(ArtifactKind::Index, Some(index)), (ArtifactKind::Bill, bill)];
+            artifacts.extend(files.into_iter().filter_map(|(kind, file)| {
+                Some(Artifact::new(kind, &document.reference, file?, created.clone()))
+            }));
         }
     }
     Ok(artifacts)
+}
+
+/// What the layers of an image are uncompressed: what they are where none is compressed, else as its
+/// configuration says.
+async fn diff_ids(
+    manifest: &ImageManifest,
+    part: &Image,
+    origin: &str,
+) -> Result<Vec<Digest>, ImageError> {
+    let layers = manifest.layers().iter().map(|layer| BlobRef::of(layer, origin));
+    let layers = layers.collect::<Result<Vec<_>, _>>()?;
+    if layers.iter().all(|layer| is_plain(&layer.media_type)) {
+        return Ok(layers.iter().map(|layer| layer.digest).collect());
+    }
+    let blob = BlobRef::of(manifest.config(), origin)?;
+    let bytes = part.source.small(&blob, origin, MOST_MANIFEST).await?;
+    // A configuration that makes no sense is copied as it is, and names no layer.
+    let config = serde_json::from_slice::<ImageConfiguration>(&bytes);
+    let ids = config.map(|config| config.rootfs().diff_ids().clone()).unwrap_or_default();
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
 /// The wheel index of an image: in its last layer, or beside it in its registry.

@@ -19,7 +19,7 @@ use crate::wheel::file::WheelFile;
 use super::error::{ImageError, io_error};
 use super::index_json::{IndexedWheel, WheelIndex};
 use super::layer::{Content, Member, copy_blob};
-use super::{Earlier, INDEX, Written, claim, index_member, texts};
+use super::{Earlier, INDEX, WriteOptions, Written, claim, index_member, texts};
 
 /// Writes `set` into the directory `dir`, file by file, each whole or not at all.
 ///
@@ -29,7 +29,7 @@ pub(super) fn write(
     set: &WheelSet,
     store: &Store,
     dir: &Path,
-    earlier_wheels: Earlier,
+    options: &WriteOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Written, ImageError> {
     let mut index = WheelIndex::of(set, store)?;
@@ -40,7 +40,7 @@ pub(super) fn write(
         .ok()
         .and_then(|bytes| WheelIndex::parse(&bytes).ok())
         .map_or_else(Vec::new, |index| index.wheels);
-    if earlier_wheels == Earlier::Keep {
+    if options.earlier == Earlier::Keep {
         index.add(earlier.extract_if(.., |wheel| dir.join(wheel.filename.as_str()).is_file()));
     }
 
@@ -54,7 +54,7 @@ pub(super) fn write(
         written.bytes += bytes;
         written.unchanged += unchanged;
     }
-    for text in texts(set) {
+    for text in texts(set, &index, options) {
         write_text(&text, dir, &mut written)?;
     }
     clear(&index, dir, &earlier, &mut written)?;
@@ -135,7 +135,7 @@ fn clear(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::set;
+    use super::super::testing::{options, set};
     use super::*;
 
     #[test]
@@ -144,9 +144,9 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let out = dir.path().join("wheels");
         let mut set = set(&store);
-        let first = write(&set, &store, &out, Earlier::Remove, &|_| {}).unwrap();
+        let first = write(&set, &store, &out, &options(), &|_| {}).unwrap();
         assert_eq!(first.unchanged, 0);
-        let again = write(&set, &store, &out, Earlier::Remove, &|_| {}).unwrap();
+        let again = write(&set, &store, &out, &options(), &|_| {}).unwrap();
         assert_eq!((again.bytes, again.unchanged), (0, first.bytes));
 
         // A damaged wheel is mended, a link is replaced and not followed, a stranger is left.
@@ -157,13 +157,13 @@ mod tests {
         fs::rename(out.join(&large), &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, out.join(&large)).unwrap();
         fs::write(out.join("stranger-1-py3-none-any.whl"), "").unwrap();
-        let mended = write(&set, &store, &out, Earlier::Remove, &|_| {}).unwrap();
+        let mended = write(&set, &store, &out, &options(), &|_| {}).unwrap();
         assert_eq!(mended.bytes, set.wheels[0].size + set.wheels[1].size);
         assert!(fs::symlink_metadata(out.join(&large)).unwrap().is_file());
         assert_eq!(mended.strangers, ["stranger-1-py3-none-any.whl"]);
 
         set.wheels.remove(0);
-        let less = write(&set, &store, &out, Earlier::Remove, &|_| {}).unwrap();
+        let less = write(&set, &store, &out, &options(), &|_| {}).unwrap();
         assert_eq!(less.removed, std::slice::from_ref(&six));
         assert_eq!(less.strangers, ["stranger-1-py3-none-any.whl"]);
         assert!(!out.join(&six).exists());

@@ -62,12 +62,14 @@ use std::sync::Arc;
 use crate::http::client::Client;
 use crate::store::Store;
 use crate::store::set::{CONSTRAINTS, GLOBAL_REQUIREMENTS, WheelSet};
+use crate::vocab::civil::Civil;
 use crate::vocab::digest::Digest;
 use crate::vocab::safe_path::SafePath;
 
 use error::{ImageError, io_error};
 use index_json::WheelIndex;
 use layer::{Content, Member};
+use sbom::Sbom;
 
 /// What becomes of wheels that an earlier set put into a directory and this one does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +100,7 @@ pub struct Subset {
 }
 
 /// How a set is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct WriteOptions {
     /// The time everything in it is given, in seconds since 1970: `SOURCE_DATE_EPOCH`, or 0.
     pub epoch: u64,
@@ -112,7 +114,13 @@ pub struct WriteOptions {
     pub annotations: BTreeMap<String, String>,
     /// Images of single services, beside the one of all.
     pub subsets: Vec<Subset>,
+    /// How the lock of a set is written; none for no lock.
+    pub lock: Option<WriteLock>,
 }
+
+/// Writes the lock of a set (`pylock.toml`, PEP 751), whose wheels stand in the directory above it. What a lock
+/// is, another room knows, so it is handed in.
+pub type WriteLock = fn(&WheelSet) -> String;
 
 /// Told bytes as they are written or found to be there already.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
@@ -146,14 +154,28 @@ pub struct Written {
 
 /// The path of the wheel index wherever a set is written.
 const INDEX: &str = ".loci/index.json";
+/// The path of the lock beside it.
+const LOCK: &str = ".loci/pylock.toml";
+/// The path of the bill of materials beside it.
+const SBOM: &str = ".loci/sbom.cdx.json";
 
-/// The two texts every set has, as members of a tar.
-fn texts(set: &WheelSet) -> [Member; 2] {
-    let text = |name: &str, text: &str| Member {
+/// The texts a set has beside its index, as members of a tar: the two it was obtained for, its lock, and the
+/// bill of the wheels that the index has.
+fn texts(set: &WheelSet, index: &WheelIndex, options: &WriteOptions) -> Vec<Member> {
+    let text = |name: &str, text: &[u8]| Member {
         path: safe(name),
-        content: Content::Bytes(text.as_bytes().to_vec()),
+        content: Content::Bytes(text.to_vec()),
     };
-    [text(CONSTRAINTS, &set.constraints), text(GLOBAL_REQUIREMENTS, &set.global_requirements)]
+    let mut texts = vec![
+        text(CONSTRAINTS, set.constraints.as_bytes()),
+        text(GLOBAL_REQUIREMENTS, set.global_requirements.as_bytes()),
+    ];
+    if let Some(lock) = options.lock {
+        texts.push(text(LOCK, lock(set).as_bytes()));
+    }
+    let created = Civil::of(options.epoch).to_string();
+    texts.push(text(SBOM, &Sbom::of_index(index, None, Some(created)).to_bytes()));
+    texts
 }
 
 /// The wheel index as a member of a tar.
@@ -219,6 +241,7 @@ pub(crate) mod testing {
             shape: Shape::Split,
             annotations: BTreeMap::new(),
             subsets: Vec::new(),
+            lock: Some(|set| format!("# {} wheels\n", set.wheels.len())),
         }
     }
 

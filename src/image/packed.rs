@@ -29,6 +29,8 @@ use super::index_json::WheelIndex;
 use super::layer::{Content, Layer, Member};
 use super::manifest::{BlobRef, Document, OCI_MANIFEST, architecture};
 use super::plan::plan;
+use super::sbom::Sbom;
+use super::source::parse_index;
 use super::tree::{ImageTree, Root};
 use super::{Shape, WriteOptions, index_member, safe, tarball, texts};
 
@@ -46,6 +48,8 @@ pub(super) struct Packed {
     pub(super) blobs: Blobs,
     /// The wheel index, as it stands in the last layer.
     pub(super) index: Bytes,
+    /// The bill of each image's wheels, in the order of the roots.
+    pub(super) bills: Vec<Bytes>,
     /// When it is said to have been made.
     pub(super) created: String,
 }
@@ -68,17 +72,25 @@ pub(super) fn pack(
         tree: ImageTree::default(),
         blobs: Blobs::of("the set"),
         index: parts.last().and_then(Part::index).unwrap_or_default(),
+        bills: Vec::new(),
         created: Civil::of(options.epoch).to_string(),
     };
     for part in &parts {
         packed.blobs.insert(part.reference.digest, part.place.clone());
     }
+    let index = parse_index(&packed.index, "the set")?;
     let all: Vec<&Part> = parts.iter().collect();
-    packed.add_image("", &all, set, set.wheels.len(), options);
+    packed.add_image("", &all, (set, &index), set.wheels.len(), options);
     for subset in &options.subsets {
         let count = set.wheels.iter().filter(|w| subset.wheels.contains(w.filename.as_str()));
         let parts: Vec<&Part> = parts.iter().filter(|part| part.serves(&subset.wheels)).collect();
-        packed.add_image(&format!("-{}", subset.name), &parts, set, count.count(), options);
+        packed.add_image(
+            &format!("-{}", subset.name),
+            &parts,
+            (set, &index),
+            count.count(),
+            options,
+        );
     }
     Ok(packed)
 }
@@ -89,10 +101,13 @@ impl Packed {
         &mut self,
         ending: &str,
         parts: &[&Part],
-        set: &WheelSet,
+        (set, index): (&WheelSet, &WheelIndex),
         wheels: usize,
         options: &WriteOptions,
     ) {
+        let layers: Vec<Digest> = parts.iter().map(|part| part.diff_id).collect();
+        let bill = Sbom::of_index(index, Some(&layers), Some(self.created.clone()));
+        self.bills.push(bill.to_bytes().into());
         let config = canonical_json(&config(parts, options));
         let config_size = config.len() as u64;
         let config = BlobRef {
@@ -162,7 +177,7 @@ fn split(
             }
         }
     }
-    let mut members = Vec::from(texts(set));
+    let mut members = texts(set, &index, options);
     members.push(index_member(&index));
     parts.push(Part::plain(Layer::sorted(members, options.epoch), store)?);
     Ok(parts)
@@ -175,7 +190,7 @@ fn single(
     store: &Store,
     options: &WriteOptions,
 ) -> Result<Part, ImageError> {
-    Part::gzip(tarball::tar_of(set, index, options.epoch), store)
+    Part::gzip(tarball::tar_of(set, index, options), store)
 }
 
 impl Part {

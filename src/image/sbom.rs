@@ -1,4 +1,4 @@
-//! [`Sbom`]: the software bill of materials of a set or a service, as CycloneDX 1.6 (ECMA-424) has it.
+//! [`Sbom`]: the software bill of materials of a set or a service, as `CycloneDX` 1.6 (ECMA-424) has it.
 //!
 //! It is made of plain values, and equal values are equal bytes: its serial number is taken from its content, and
 //! its time is the image's. Whether what it lists is there is not its matter.
@@ -11,13 +11,14 @@ use serde_cyclonedx::cyclonedx::v_1_6::{
 };
 use serde_json::Value;
 
+use super::index_json::{IndexedWheel, WheelIndex};
 use super::packages::{DistributionPackage, System};
 use crate::store::layout::canonical_json;
 use crate::store::set::Origin;
 use crate::vocab::digest::Digest;
 use crate::vocab::wheel_filename::WheelFilename;
 
-/// The media type of CycloneDX as JSON, registered with IANA.
+/// The media type of `CycloneDX` as JSON, registered with IANA.
 pub const SBOM_TYPE: &str = "application/vnd.cyclonedx+json";
 /// What the described image is called within its bill.
 const SUBJECT: &str = "image";
@@ -64,6 +65,27 @@ impl Sbom {
     #[must_use]
     pub fn of_set(subject: &Subject, wheels: &[ListedWheel]) -> Self {
         Self::of(subject, wheels.iter().map(of_wheel).collect())
+    }
+
+    /// The bill of the wheels that an index has, as far as they are in these layers; of all without layers.
+    #[must_use]
+    pub(super) fn of_index(
+        index: &WheelIndex,
+        layers: Option<&[Digest]>,
+        created: Option<String>,
+    ) -> Self {
+        let is_there = |wheel: &&IndexedWheel| match (layers, &wheel.layer) {
+            (Some(layers), Some(layer)) => layers.contains(layer),
+            _ => true,
+        };
+        let listed = index.wheels.iter().filter(is_there).map(|wheel| ListedWheel {
+            filename: wheel.filename.clone(),
+            sha256: wheel.sha256,
+            license: wheel.license.clone(),
+            origin: Some(wheel.origin.clone()),
+        });
+        let subject = Subject { name: "requirements".into(), version: None, created };
+        Self::of_set(&subject, &listed.collect::<Vec<_>>())
     }
 
     /// The bill of a service: its wheels, the packages of the distribution beneath them, and the base image.

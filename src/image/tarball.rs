@@ -16,7 +16,7 @@ use crate::wheel::file::WheelFile;
 use super::error::{ImageError, io_error};
 use super::index_json::WheelIndex;
 use super::layer::{Content, Layer, Member};
-use super::{Written, claim, index_member, parent_of, safe, texts};
+use super::{WriteOptions, Written, claim, index_member, parent_of, safe, texts};
 
 /// Writes `set` to the file at `path`, in place of what is there, once it is whole.
 ///
@@ -26,14 +26,14 @@ pub(super) fn write(
     set: &WheelSet,
     store: &Store,
     path: &Path,
-    epoch: u64,
+    options: &WriteOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Written, ImageError> {
     // Renaming over a device or a pipe would put it out of the way.
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
         return Err(ImageError::NotAFile { path: path.to_owned() });
     }
-    let layer = tar_of(set, WheelIndex::of(set, store)?, epoch);
+    let layer = tar_of(set, WheelIndex::of(set, store)?, options);
     let dir = parent_of(path)?;
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let prefix = format!("{TMP_PREFIX}{name}-");
@@ -92,18 +92,19 @@ fn is_there(layer: &Layer, path: &Path) -> io::Result<bool> {
 /// The tar, with an index that says where the wheels stand in it. The index comes first, so the
 /// places depend on its length and its length on the places: both only grow from one round to the
 /// next, and digits are few, so they soon agree.
-pub(super) fn tar_of(set: &WheelSet, mut index: WheelIndex, epoch: u64) -> Layer {
+pub(super) fn tar_of(set: &WheelSet, mut index: WheelIndex, options: &WriteOptions) -> Layer {
     let mut wheels: Vec<_> = set.wheels.iter().collect();
     wheels.sort_by_key(|wheel| wheel.filename.as_str());
+    let texts = texts(set, &index, options);
     loop {
         let mut members = vec![index_member(&index)];
-        members.extend(texts(set));
+        members.extend(texts.iter().cloned());
         let others = members.len();
         members.extend(wheels.iter().map(|wheel| Member {
             path: safe(wheel.filename.as_str()),
             content: Content::Blob { digest: wheel.digest, size: wheel.size },
         }));
-        let layer = Layer::ordered(members, epoch);
+        let layer = Layer::ordered(members, options.epoch);
         let before = index.clone();
         for (wheel, offset) in index.wheels.iter_mut().zip(&layer.offsets()[others..]) {
             wheel.offset = Some(*offset);
@@ -116,7 +117,7 @@ pub(super) fn tar_of(set: &WheelSet, mut index: WheelIndex, epoch: u64) -> Layer
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::set;
+    use super::super::testing::{options, set};
     use super::*;
 
     #[test]
@@ -125,10 +126,10 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let path = dir.path().join("deep/wheels.tar");
         let set = set(&store);
-        let written = write(&set, &store, &path, 0, &|_| {}).unwrap();
+        let written = write(&set, &store, &path, &options(), &|_| {}).unwrap();
         let bytes = fs_err::read(&path).unwrap();
         assert_eq!(written.bytes, bytes.len() as u64);
-        let again = write(&set, &store, &path, 0, &|_| {}).unwrap();
+        let again = write(&set, &store, &path, &options(), &|_| {}).unwrap();
         assert_eq!((again.bytes, again.unchanged), (0, written.bytes));
 
         let mut archive = tar::Archive::new(&bytes[..]);
@@ -142,11 +143,13 @@ mod tests {
             }
         }
         assert_eq!(
-            names[..4],
+            names[..6],
             [
                 ".loci/index.json",
                 "upper-constraints.txt",
                 "global-requirements.txt",
+                ".loci/pylock.toml",
+                ".loci/sbom.cdx.json",
                 "large-1-py3-none-any.whl",
             ]
         );
@@ -162,7 +165,7 @@ mod tests {
             let mut other = bytes.clone();
             other[at] ^= 1;
             std::fs::write(&path, other).unwrap();
-            assert_eq!(write(&set, &store, &path, 0, &|_| {}).unwrap(), written, "{at}");
+            assert_eq!(write(&set, &store, &path, &options(), &|_| {}).unwrap(), written, "{at}");
             assert!(std::fs::read(&path).unwrap() == bytes);
         }
         assert_eq!(index.wheels[1].requires_python.as_deref(), Some(">=2.7"));

@@ -20,6 +20,7 @@ pub mod provision;
 pub mod index_source;
 pub mod set_source;
 pub mod complete;
+pub mod set_lock;
 pub mod write;
 pub mod copy;
 pub mod look;

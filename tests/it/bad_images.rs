@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use tar::EntryType;
 
 use crate::foreign_image::{
-    ARCHITECTURE, ELSEWHERE, ForeignImage, INDEX, MANIFEST, Packing, put_index, put_json, tar_of,
+    ARCHITECTURE, ELSEWHERE, ForeignImage, INDEX, INDEX_TYPE, MANIFEST, Packing, put_index,
+    put_json, tar_of,
 };
 use crate::harbour::{Harbour, REPOSITORY, wheels};
 use crate::support::registry::{Registry, digest};
@@ -223,8 +224,10 @@ fn what_is_no_image() {
     insta::assert_snapshot!(put(MANIFEST, other.to_string().as_bytes()), @"error: `REGISTRY/bad/image` names a blob by `sha512:abababababababababababababababababababababababababababababababababababababababababababababababababababababababababababababababab`, which is not sha256");
     // The set's index is an artifact, and no image of wheels.
     let artifacts = registry.manifests(REPOSITORY);
-    let (digest, _) =
-        artifacts.iter().find(|(_, manifest)| manifest.value().get("subject").is_some()).unwrap();
+    let (digest, _) = artifacts
+        .iter()
+        .find(|(_, manifest)| manifest.value()["artifactType"] == INDEX_TYPE)
+        .unwrap();
     let image = format!("install keystone --wheels REGISTRY/{REPOSITORY}@{digest} --prefix env");
     insta::assert_snapshot!(refuses(&harbour, &image, 1), @"error: `REGISTRY/loci/requirements@sha256:DIGEST` is no image of wheels but an artifact: `application/vnd.loci.index.v1+json`");
     // An index that leads to itself is not possible; one that leads to indexes for ever is.

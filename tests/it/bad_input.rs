@@ -100,7 +100,7 @@ fn pins_that_cannot_be_had() {
       built        0         0 B
       reused       0         0 B
       failed       4
-      written: dir:wheels, 5.5 KiB new, 0 B unchanged
+      written: dir:wheels, 9.4 KiB new, 0 B unchanged
     "#);
     assert_eq!(world.wheels("wheels"), ["certifi", "pip", "setuptools", "uwsgi", "wheel"]);
     assert_tidy(&world);
@@ -124,7 +124,7 @@ fn bytes_that_are_not_those_announced() {
       built        0         0 B
       reused       0         0 B
       failed       2
-      written: dir:wheels, 5.5 KiB new, 0 B unchanged
+      written: dir:wheels, 9.4 KiB new, 0 B unchanged
     "#);
     // What does not match is never kept, under whatever name.
     let mut flipped = WheelMaker::new("alpha", "1.0").bytes();
@@ -290,7 +290,7 @@ fn a_wheel_that_climbs_out() {
       built        0         0 B
       reused       0         0 B
       failed       2
-      written: dir:wheels, 5.5 KiB new, 0 B unchanged
+      written: dir:wheels, 9.4 KiB new, 0 B unchanged
     "#);
     world.write(&format!("set/{}", evil.filename()), evil.bytes());
     let run = world.loci("install evil --wheels dir:set --prefix p").ends(1);

@@ -44,7 +44,7 @@ fn sets_differ_by_their_wheels() {
     configuration: 1 change
       ~  annotation org.openstack.loci.constraints  sha256:DIGEST -> sha256:DIGEST
     bytes: 3.7 KiB -> 3.7 KiB, +1 B
-    to pull: 11.0 of 13.5 KiB in 3 of 4 layers, for who has the first
+    to pull: 15.0 of 17.5 KiB in 3 of 4 layers, for who has the first
     ");
     insta::assert_snapshot!(diff("oci:a-image oci:b-image --markdown"), @r"
     ### `oci:a-image` → `oci:b-image`
@@ -53,7 +53,7 @@ fn sets_differ_by_their_wheels() {
     |---|---:|---:|---|
     | wheels | 4 | 4 | 1 added, 1 removed, 1 changed, 1 of other bytes, 1 the same |
     | bytes | 3.7 KiB | 3.7 KiB | +1 B |
-    | to pull |  |  | 11.0 of 13.5 KiB in 3 of 4 layers, for who has the first |
+    | to pull |  |  | 15.0 of 17.5 KiB in 3 of 4 layers, for who has the first |
 
     #### wheels
 

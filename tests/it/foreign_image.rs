@@ -146,6 +146,10 @@ pub const ELSEWHERE: &str = match ARCHITECTURE.as_bytes() {
     _ => "arm64",
 };
 
+/// The artifact types of the wheel index, and of the bill of materials.
+pub const INDEX_TYPE: &str = "application/vnd.loci.index.v1+json";
+pub const SBOM_TYPE: &str = "application/vnd.cyclonedx+json";
+
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";

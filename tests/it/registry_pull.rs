@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::foreign_image::{
-    ARCHITECTURE, DOCKER_LIST, ELSEWHERE, ForeignImage, INDEX, MANIFEST, Packing, put_index,
-    put_json, tar_of,
+    ARCHITECTURE, DOCKER_LIST, ELSEWHERE, ForeignImage, INDEX, INDEX_TYPE, MANIFEST, Packing,
+    put_index, put_json, tar_of,
 };
 use crate::harbour::{Harbour, KEYSTONE, NOVA, REPOSITORY, side_by_side, weight, wheels};
 use crate::support::registry::{Fault, Redirect, Registry};
@@ -129,7 +129,7 @@ fn the_index_is_found_beside_the_image() {
         let subject = put_json(registry, REPOSITORY, "turned", MANIFEST, &manifest);
         let artifacts = registry.manifests(REPOSITORY);
         let artifact =
-            artifacts.values().find(|manifest| manifest.value().get("subject").is_some());
+            artifacts.values().find(|manifest| manifest.value()["artifactType"] == INDEX_TYPE);
         let mut artifact = artifact.unwrap().value();
         let index = artifact["layers"][0]["size"].as_u64().unwrap();
         artifact["subject"] = subject.clone();

@@ -1,14 +1,14 @@
 //! Sets on their way into a registry: what goes, and what need not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::foreign_image::{INDEX_TYPE, SBOM_TYPE};
 use crate::harbour::{Harbour, REPOSITORY, noise, side_by_side, weight};
 use crate::support::registry::{Fault, Registry, digest};
 use crate::support::wheel::WheelMaker;
 
-const INDEX_TYPE: &str = "application/vnd.loci.index.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const BLOBS: &str = "/v2/loci/requirements/blobs/";
 const UPLOADS: &str = "/v2/loci/requirements/blobs/uploads/";
@@ -120,9 +120,23 @@ fn the_index_refers_to_its_image() {
             .iter()
             .filter(|(_, manifest)| manifest.value()["subject"]["digest"] == *subject)
             .collect();
-        let [(own, artifact)] = refers[..] else { panic!("{refers:?}") };
-        let artifact = artifact.value();
-        assert_eq!(artifact["artifactType"], INDEX_TYPE);
+        let of_kind = |kind: &str| {
+            let found =
+                refers.iter().find(|(_, manifest)| manifest.value()["artifactType"] == kind);
+            let (own, artifact) = found.unwrap();
+            ((*own).clone(), artifact.value())
+        };
+        assert_eq!(refers.len(), 2);
+        let (bill, artifact) = of_kind(SBOM_TYPE);
+        let file = artifact["layers"][0]["digest"].as_str().unwrap();
+        assert_eq!(artifact["layers"][0]["mediaType"], SBOM_TYPE);
+        let file = registry.blob(REPOSITORY, file).unwrap();
+        let parsed: Value = serde_json::from_slice(&file).unwrap();
+        assert_eq!(parsed["components"].as_array().unwrap().len(), 11);
+        // It is the one that is in the image.
+        harbour.loci("copy docker://REGISTRY/loci/requirements dir:unpacked").good();
+        assert_eq!(harbour.world.bytes("unpacked/.loci/sbom.cdx.json"), file);
+        let (own, artifact) = of_kind(INDEX_TYPE);
         let index = artifact["layers"][0]["digest"].as_str().unwrap();
         let index: Value =
             serde_json::from_slice(&registry.blob(REPOSITORY, index).unwrap()).unwrap();
@@ -133,7 +147,9 @@ fn the_index_refers_to_its_image() {
             continue;
         }
         let listed = fallback(registry, &subject);
-        assert_eq!((listed.len(), &listed[0]["digest"]), (1, &json!(own)));
+        let listed: BTreeSet<&str> =
+            listed.iter().map(|entry| entry["digest"].as_str().unwrap()).collect();
+        assert_eq!(listed, BTreeSet::from([own.as_str(), bill.as_str()]));
         // What others refer with stays, and what an earlier loci did goes.
         let tag = subject.replace(':', "-");
         let entry = |kind: &str, bytes: &str| {
@@ -149,7 +165,7 @@ fn the_index_refers_to_its_image() {
         harbour.loci("copy store: docker://REGISTRY/loci/requirements").good();
         let kinds: Vec<_> =
             fallback(registry, &subject).iter().map(|entry| entry["digest"].clone()).collect();
-        assert_eq!(kinds, [json!(digest(b"other")), json!(own)]);
+        assert_eq!(kinds, [json!(digest(b"other")), json!(own), json!(bill)]);
     }
 }
 
@@ -173,7 +189,7 @@ fn what_a_registry_has_elsewhere_is_mounted() {
         let blobs = registry.blobs("other/place").len();
         let received: u64 =
             registry.requests().iter().filter(|r| r.method == "PUT").map(|r| r.received).sum();
-        // The artifact's two blobs are put by their bytes.
+        // The artifacts' blobs are put by their bytes.
         assert_eq!(registry.hits("POST /v2/other/place/"), blobs);
         if mounts {
             assert_eq!(registry.hits("GET /v2/loci/requirements/blobs/"), 1);

@@ -208,7 +208,7 @@ fn what_is_no_set_is_refused() {
     "#);
     insta::assert_snapshot!(refused(&set[..2000]), @r#"
     error: `http://SERVER/sets/wheels.tar`: `.loci/index.json` cannot be read
-      because: EOF while parsing a string at line 7 column 187
+      because: EOF while parsing a string at line 7 column 185
     or
     error: `http://SERVER/sets/wheels.tar` is not a whole tar archive
       because: unexpected EOF during skip

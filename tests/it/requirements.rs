@@ -32,9 +32,9 @@ fn wheels_are_fetched_and_built_once_and_outputs_are_the_same_bytes() {
       built        1       835 B
       reused       0         0 B
       failed       0
-      written: dir:first, 9.7 KiB new, 0 B unchanged
-      written: tar:first.tar, 19.0 KiB new, 0 B unchanged
-      written: oci:first.oci:master, 26.6 KiB new, 0 B unchanged
+      written: dir:first, 16.2 KiB new, 0 B unchanged
+      written: tar:first.tar, 27.0 KiB new, 0 B unchanged
+      written: oci:first.oci:master, 34.6 KiB new, 0 B unchanged
                sha256:DIGEST
     "#);
     assert_eq!((run.out.as_str(), world.built()), ("", vec!["gamma".to_owned()]));
@@ -103,7 +103,7 @@ fn one_failure_leaves_the_others_and_is_told() {
       built        0         0 B
       reused       0         0 B
       failed       1
-      written: dir:wheels, 6.5 KiB new, 0 B unchanged
+      written: dir:wheels, 11.1 KiB new, 0 B unchanged
     "#);
     let summary = run.json();
     let log = summary["failures"][0]["log"].as_str().unwrap().to_owned();
@@ -183,7 +183,7 @@ fn pins_have_markers_and_packages_come_beside_them() {
       reused       0         0 B
       omitted      1
       failed       0
-      written: dir:wheels, 9.7 KiB new, 0 B unchanged
+      written: dir:wheels, 16.2 KiB new, 0 B unchanged
     "#);
     assert_eq!(world.read("wheels/global-requirements.txt"), "delta<4  # BSD\n");
     assert!(world.names("wheels").contains(&"alpha-1.1-py3-none-any.whl".to_owned()));

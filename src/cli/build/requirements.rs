@@ -19,6 +19,7 @@ use crate::input::requirements::parse_packages;
 use crate::pipeline::events::Events;
 use crate::pipeline::requirements::{RequirementsJob, Scope, requirements};
 use crate::pipeline::services::ServiceName;
+use crate::pipeline::set_lock;
 use crate::report::summary;
 use crate::store::names::Tag;
 
@@ -118,6 +119,7 @@ pub(super) fn run(global: &GlobalArgs, args: &RequirementsArgs) -> Result<ExitCo
             shape: args.image.shape(),
             annotations,
             subsets: Vec::new(),
+            lock: Some(set_lock::text),
         };
         let job = RequirementsJob {
             constraints,

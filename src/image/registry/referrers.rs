@@ -1,5 +1,5 @@
-//! The wheel index as an artifact that refers to its image (OCI image specification 1.1, "subject"), so
-//! that a client needs no layer to resolve.
+//! What an image tells of itself beside it, as artifacts that refer to it (OCI image specification 1.1, "subject"):
+//! the wheel index, so that a client needs no layer to resolve, and the bill of materials, for those who look for one.
 //!
 //! A registry without the referrers API is told by the fallback tag, an index called `sha256-<hex>`
 //! (OCI distribution specification 1.1, "Referrers Tag Schema").
@@ -17,13 +17,41 @@ use super::repository::Repository;
 use crate::http::retry::Failure;
 use crate::image::blobs::Blobs;
 use crate::image::manifest::{BlobRef, Document, OCI_INDEX, OCI_MANIFEST};
+use crate::image::sbom::SBOM_TYPE;
 use crate::store::layout::canonical_json;
 use crate::vocab::digest::Digest;
 
 /// The artifact type of a wheel index.
 pub(in crate::image) const INDEX_TYPE: &str = "application/vnd.loci.index.v1+json";
 
-/// A wheel index as an artifact.
+/// What an artifact tells of its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::image) enum ArtifactKind {
+    /// Which wheel stands where.
+    Index,
+    /// What it consists of.
+    Bill,
+}
+
+impl ArtifactKind {
+    /// The artifact type, and the media type of what it is about.
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Index => INDEX_TYPE,
+            Self::Bill => SBOM_TYPE,
+        }
+    }
+
+    /// What the file is called.
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Index => crate::image::INDEX,
+            Self::Bill => crate::image::SBOM,
+        }
+    }
+}
+
+/// A file that refers to an image, as an artifact.
 #[derive(Debug, Clone)]
 pub(in crate::image) struct Artifact {
     /// Its manifest.
@@ -32,27 +60,33 @@ pub(in crate::image) struct Artifact {
     pub(in crate::image) blobs: Vec<BlobRef>,
     /// Where they are.
     pub(in crate::image) places: Blobs,
+    kind: ArtifactKind,
     subject: Digest,
     created: Option<String>,
 }
 
 impl Artifact {
-    /// The artifact of `index` that refers to the manifest `subject`, which was `created` then.
-    pub(in crate::image) fn new(subject: &BlobRef, index: Bytes, created: Option<String>) -> Self {
-        let mut places = Blobs::of("the wheel index");
+    /// The artifact of `file` that refers to the manifest `subject`, which was `created` then.
+    pub(in crate::image) fn new(
+        kind: ArtifactKind,
+        subject: &BlobRef,
+        file: Bytes,
+        created: Option<String>,
+    ) -> Self {
+        let mut places = Blobs::of(kind.title());
         let mut blob = |bytes: Bytes, media_type: &str| {
             let size = bytes.len() as u64;
             BlobRef { digest: places.insert_bytes(bytes), size, media_type: media_type.to_owned() }
         };
         let config = blob(Bytes::from_static(b"{}"), MediaType::EmptyJSON.as_ref());
-        let index = blob(index, INDEX_TYPE);
-        let mut layer = index.descriptor();
-        let title = (ANNOTATION_TITLE.to_owned(), crate::image::INDEX.to_owned());
+        let file = blob(file, kind.media_type());
+        let mut layer = file.descriptor();
+        let title = (ANNOTATION_TITLE.to_owned(), kind.title().to_owned());
         layer.set_annotations(Some(HashMap::from([title])));
         let manifest = ImageManifestBuilder::default()
             .schema_version(2_u32)
             .media_type(MediaType::ImageManifest)
-            .artifact_type(INDEX_TYPE)
+            .artifact_type(kind.media_type())
             .config(config.descriptor())
             .layers(vec![layer])
             .subject(subject.descriptor())
@@ -60,13 +94,14 @@ impl Artifact {
             .build()
             .expect("every required field is set");
         let document = Document::new(canonical_json(&manifest), OCI_MANIFEST);
-        Self { document, blobs: vec![config, index], places, subject: subject.digest, created }
+        let (blobs, subject) = (vec![config, file], subject.digest);
+        Self { document, blobs, places, kind, subject, created }
     }
 
     /// What points to it among the referrers of its subject.
     fn descriptor(&self) -> Descriptor {
         let mut descriptor = self.document.reference.descriptor();
-        descriptor.set_artifact_type(Some(INDEX_TYPE.into()));
+        descriptor.set_artifact_type(Some(self.kind.media_type().into()));
         descriptor.set_annotations(Some(annotations(self.created.as_deref())));
         descriptor
     }
@@ -101,9 +136,11 @@ impl Repository {
         if manifests.iter().any(|known| known.digest() == descriptor.digest()) {
             return Ok(());
         }
-        // An index of ours that an earlier loci wrote is out of date; what others refer with stays.
+        // An index of ours that an earlier loci wrote is out of date; what others refer with stays, and a
+        // bill may be anybody's.
         manifests.retain(|known| {
-            known.artifact_type().as_ref().is_none_or(|kind| kind.as_ref() != INDEX_TYPE)
+            artifact.kind != ArtifactKind::Index
+                || known.artifact_type().as_ref().is_none_or(|kind| kind.as_ref() != INDEX_TYPE)
         });
         manifests.push(descriptor);
         let index = ImageIndexBuilder::default()

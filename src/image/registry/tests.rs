@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::referrers::Artifact;
+use super::referrers::{Artifact, ArtifactKind};
 use super::repository::Repository;
 use super::upload::Pushed;
 use crate::image::Progress;
@@ -130,7 +130,7 @@ async fn an_index_refers_to_its_image_with_and_without_an_api() {
         assert_eq!(to.referring_index(&subject.digest).await.unwrap(), None);
         for text in ["{}", r#"{"version":1}"#] {
             let index = Bytes::from_static(text.as_bytes());
-            let artifact = Artifact::new(subject, index.clone(), None);
+            let artifact = Artifact::new(ArtifactKind::Index, subject, index.clone(), None);
             let source = BlobSource::Local(Arc::new(artifact.places.clone()));
             for blob in &artifact.blobs {
                 let quiet: Progress = Arc::new(|_| {});
@@ -138,6 +138,15 @@ async fn an_index_refers_to_its_image_with_and_without_an_api() {
             }
             to.refer(&artifact).await.unwrap();
             to.refer(&artifact).await.unwrap();
+            // Another kind is beside it, and takes nothing away.
+            let bill = Bytes::from_static(b"{}");
+            let bill = Artifact::new(ArtifactKind::Bill, subject, bill, None);
+            let source = BlobSource::Local(Arc::new(bill.places.clone()));
+            for blob in &bill.blobs {
+                let quiet: Progress = Arc::new(|_| {});
+                to.push_blob(blob, &source, None, &quiet).await.unwrap();
+            }
+            to.refer(&bill).await.unwrap();
             let found = to.referring_index(&subject.digest).await.unwrap().unwrap();
             // With an API there may be several; each is one of ours.
             assert!(without || found.size > 0);
