@@ -31,7 +31,7 @@ pub struct Interpreter {
 }
 
 /// What a Python said of itself, to be kept: that of an image's is not here to be asked again.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     answer: Answer,
     /// The digest of its executable.
@@ -152,7 +152,7 @@ impl Interpreter {
 }
 
 /// What `probe.py` prints.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Answer {
     implementation_name: String,
     implementation_version: String,

@@ -81,6 +81,15 @@ pub(super) enum CliError {
     /// What is installed cannot be seen.
     #[error(transparent)]
     Installed(#[from] InstalledError),
+    /// There are no wheels to install from.
+    #[error("there are no wheels to install from")]
+    NoWheels,
+    /// A whole service can only be put into a root by root.
+    #[error("a whole service goes into a root file system, which only root may write")]
+    NotRoot,
+    /// Nobody means to put a service into the system that they work on.
+    #[error("this is a running machine and no image that is being made")]
+    RunningMachine,
     /// There is no place for a store.
     #[error("there is no place for the store: neither `--store` nor HOME is given")]
     NoStore,
@@ -115,6 +124,7 @@ impl CliError {
         match self {
             Self::Input(_) | Self::Lock(_) | Self::Url { .. } | Self::Value { .. } => WRONG_INPUT,
             Self::NoStore | Self::NotAStore { .. } => WRONG_INPUT,
+            Self::NoWheels | Self::NotRoot | Self::RunningMachine => WRONG_INPUT,
             Self::Interpreter(_) => WRONG_INPUT,
             Self::Distro(_) | Self::OsRelease { .. } | Self::NoPackaging { .. } => WRONG_INPUT,
             Self::UnknownProject { .. } | Self::NoProject => WRONG_INPUT,

@@ -12,6 +12,7 @@ use crate::pipeline::error::PipelineError;
 use crate::resolve::conflict::Fact;
 use crate::resolve::resolution::ResolveError;
 use crate::serve::error::ServeError;
+use crate::service::account::AccountError;
 use crate::service::prefix::PrefixError;
 use crate::store::error::StoreError;
 use crate::vocab::requirement::PackageName;
@@ -48,6 +49,13 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         CliError::NoPackaging { .. } | CliError::Installed(_) => {
             "list all that is wanted, installed or not, with `-l newline`"
         }
+        CliError::NoWheels => "name the set with `--wheels`, or WHEELS in the environment",
+        CliError::NotRoot | CliError::RunningMachine => {
+            "with `--prefix` only its Python environment is made; `loci build` makes an image of it all"
+        }
+        CliError::Pipeline(PipelineError::Account(
+            AccountError::InUse { .. } | AccountError::OtherId { .. },
+        )) => "choose other numbers with `--uid` and `--gid` (UID and GID)",
         CliError::NoStore => "give a directory with `--store`",
         CliError::Damaged { .. } => {
             "damaged blobs were set aside; run the job again and what is missing is obtained again"

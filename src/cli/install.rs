@@ -10,14 +10,16 @@ use clap::Args;
 use super::exit::CliError;
 use super::index_args::IndexArgs;
 use super::output;
+use super::root_guard;
 use super::run_args::{GlobalArgs, block_on, paint};
-use super::service_args::ServiceArgs;
+use super::service_args::{ServiceArgs, SystemArgs, given};
 use super::shop_args::ShopArgs;
 use crate::image::reference::Reference;
 use crate::pipeline::compose::Wants;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::events::Events;
 use crate::pipeline::install::{InstallJob, install_service};
+use crate::pipeline::service_root::{PreparedRoot, REQUIREMENTS, RootJob, service_root};
 use crate::report::summary;
 use crate::resolve::resolution::ResolveError;
 use crate::service::environment::Visible;
@@ -28,14 +30,20 @@ use crate::service::prefix::{Existing, Prefix};
 The project is the set's own wheel of it, or is built from its source; all that it needs, to run and
 to be built, comes from the set. The network is used only for a source, or a set, that is elsewhere.
 
+With --prefix it is a Python environment. Without, in a Dockerfile's RUN and as root, it is the whole
+service in this root file system: the distribution's packages, user and directories, the environment at
+/var/lib/openstack, the project's steps, and what it is made of in /etc/image_info. Nothing of what it
+was built with stays.
+
 Examples:
   loci install keystone --wheels dir:wheels --prefix /var/lib/openstack
+  RUN loci install keystone --wheels dir:/wheels --profiles 'apache ldap'
   loci install keystone --wheels loci/requirements:master-ubuntu --prefix /var/lib/openstack
   loci install nova --wheels oci:requirements:master --prefix /tmp/nova --project-repo ./nova
   loci install neutron --wheels store: --prefix /tmp/neutron \\
       --project-repo https://opendev.org/openstack/neutron --project-ref stable/2025.2")]
 pub(super) struct InstallArgs {
-    /// The project to install
+    /// The project to install; `requirements` is what wheels are compiled with
     #[arg(env = "PROJECT", value_name = "PROJECT")]
     project: String,
     // Its help is no documentation, in which this would have to be a link.
@@ -44,23 +52,27 @@ pub(super) struct InstallArgs {
         env = "WHEELS",
         value_name = "SRC",
         help = "The set of wheels: docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], \
-                docker-archive:FILE[:NAME], tar:FILE, dir:DIR, store:[TAG] or the URL of a tarball"
+                docker-archive:FILE[:NAME], tar:FILE, dir:DIR, store:[TAG] or the URL of a tarball",
+        default_value = "",
+        hide_default_value = true
     )]
     wheels: String,
-    /// The directory to make the environment in
+    /// The directory to make the environment in, and nothing else; without it the service goes into this root
     #[arg(long, value_name = "DIR")]
-    prefix: PathBuf,
+    prefix: Option<PathBuf>,
     /// Pins to keep to, instead of those the set brings, repeatable
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
     /// Replace whatever is at the prefix
-    #[arg(long)]
+    #[arg(long, requires = "prefix")]
     clear: bool,
     /// Let the environment see its Python's own packages, such as python3-rbd
-    #[arg(long)]
+    #[arg(long, requires = "prefix")]
     system_site_packages: bool,
     #[command(flatten)]
     service: ServiceArgs,
+    #[command(flatten)]
+    system: SystemArgs,
     #[command(flatten)]
     shop: ShopArgs,
     #[command(flatten)]
@@ -69,13 +81,22 @@ pub(super) struct InstallArgs {
 
 /// Runs `loci install`.
 pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliError> {
+    match &args.prefix {
+        Some(prefix) => into_prefix(global, args, prefix),
+        None => into_root(global, args),
+    }
+}
+
+fn into_prefix(
+    global: &GlobalArgs,
+    args: &InstallArgs,
+    prefix: &Path,
+) -> Result<ExitCode, CliError> {
     let (_, wants) = args.service.wants(&args.project)?;
-    let wheels = args.wheels.parse::<Reference>()?;
+    let wheels = args.wheels()?;
     let prefix = Prefix {
-        path: settled(&args.prefix).map_err(|source| CliError::Output {
-            to: format!("`{}`", args.prefix.display()),
-            source,
-        })?,
+        path: settled(prefix)
+            .map_err(|source| CliError::Output { to: format!("`{}`", prefix.display()), source })?,
         existing: if args.clear { Existing::Replace } else { Existing::Keep },
         visible: if args.system_site_packages { Visible::System } else { Visible::Own },
     };
@@ -86,14 +107,9 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         let _lease = workshop.store.lease()?;
         let constraints = workshop.documents(&args.constraints).await?;
         let build_constraints = args.shop.build_constraints(&workshop).await?;
-        let job =
-            InstallJob { wants: Wants { build_constraints, ..wants }, constraints, wheels, prefix };
-        install_service(Arc::clone(&workshop), job).await.map_err(|error| match &error {
-            PipelineError::Resolve(cause) if matches!(**cause, ResolveError::Conflict(_)) => {
-                CliError::Unmet(error)
-            }
-            _ => error.into(),
-        })
+        let wants = Wants { build_constraints, ..wants };
+        let job = InstallJob { wants, constraints, wheels, prefix };
+        install_service(Arc::clone(&workshop), job).await.map_err(unmet)
     });
     drop(display);
     let installed = outcome?;
@@ -102,6 +118,61 @@ pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, C
         output::print_json(&installed)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a Dockerfile's RUN does. Without a store that was asked for there is one only for a while: nothing of
+/// it is to be in the image.
+fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliError> {
+    root_guard::check()?;
+    let (name, wants) = args.service.wants(&args.project)?;
+    let spec = args.system.spec(&name, wants)?;
+    let display = global.display();
+    let events = Events::to(display.reporter());
+    if name == REQUIREMENTS {
+        let prepared = block_on(async { Ok(PreparedRoot::prepare(&spec, &events).await?) });
+        drop(display);
+        let site = prepared?.site;
+        global.say(&summary::prepared(site.packages.len(), paint()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let wheels = args.wheels()?;
+    let (global, _scratch) = global.with_scratch_store()?;
+    let ground = block_on(async { Ok(PreparedRoot::prepare(&spec, &events).await?) })?;
+    let workshop = args.shop.open(&global, &args.index, events)?;
+    let outcome = block_on(async move {
+        let _lease = workshop.store.lease()?;
+        let constraints = workshop.documents(&args.constraints).await?;
+        let mut ground = ground;
+        ground.site.wants.build_constraints = args.shop.build_constraints(&workshop).await?;
+        let job = RootJob { spec, ground, wheels, constraints };
+        service_root(Arc::clone(&workshop), job).await.map_err(unmet)
+    });
+    drop(display);
+    let made = outcome?;
+    global.say(&summary::in_root(&made, paint()));
+    if global.json {
+        output::print_json(&made)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The errors of a set that lacks something are told apart: nothing else was asked.
+pub(super) fn unmet(error: PipelineError) -> CliError {
+    match &error {
+        PipelineError::Resolve(cause) if matches!(**cause, ResolveError::Conflict(_)) => {
+            CliError::Unmet(error)
+        }
+        _ => error.into(),
+    }
+}
+
+impl InstallArgs {
+    fn wheels(&self) -> Result<Reference, CliError> {
+        match given(Some(&self.wheels)) {
+            Some(text) => Ok(text.parse()?),
+            None => Err(CliError::NoWheels),
+        }
+    }
 }
 
 /// The path, absolute and without `..`, as scripts are to name it. Symbolic links stay as they are

@@ -12,6 +12,7 @@ mod exit;
 mod hints;
 mod shop_args;
 mod service_args;
+mod root_guard;
 mod words_arg;
 mod project_arg;
 mod distro_arg;

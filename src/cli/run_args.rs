@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tempfile::TempDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::CliError;
@@ -14,7 +15,7 @@ use crate::report::{self, Display, Output, Progress};
 use crate::store::Store;
 
 /// Options of every verb.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct GlobalArgs {
     /// Keep wheels, builds and caches in this directory [default: ~/.cache/loci]
@@ -74,6 +75,19 @@ impl GlobalArgs {
         let root = std::path::absolute(&root)
             .map_err(|source| CliError::Output { to: root.display().to_string(), source })?;
         Ok(Store::open(&root)?)
+    }
+
+    /// The same options, with a store that goes away at the end where none was asked for.
+    pub(super) fn with_scratch_store(&self) -> Result<(Self, Option<TempDir>), CliError> {
+        if self.store.is_some() {
+            return Ok((self.clone(), None));
+        }
+        let scratch = tempfile::tempdir().map_err(|source| CliError::Output {
+            to: format!("`{}`", std::env::temp_dir().display()),
+            source,
+        })?;
+        let store = Some(scratch.path().join("store"));
+        Ok((Self { store, ..self.clone() }, Some(scratch)))
     }
 
     /// Progress on standard error, drawn as the user asked.

@@ -13,6 +13,7 @@ use crate::input::document::Document;
 use crate::input::lists::{self, Kind};
 use crate::input::project::ProjectSource;
 use crate::input::requirements::parse_packages;
+use crate::input::steps::{ProjectSteps, StepFiles};
 use crate::pipeline::compose::{SourcedProject, Wants};
 use crate::pipeline::spec::ServiceSpec;
 use crate::service::project_account::{DEFAULT_ID, ProjectAccount};
@@ -91,6 +92,9 @@ pub(super) struct SystemArgs {
     /// `no` for a service, which gets a user, a group and directories; all else is a plugin upon one
     #[arg(long, env = "PLUGIN", value_name = "no|yes", default_value = "no")]
     plugin: String,
+    /// A file with steps of a project, or a directory of such files, repeatable: they go before loci's own
+    #[arg(long, env = "LOCI_STEPS", value_name = "FILE|DIR")]
+    steps: Vec<Words>,
     /// The distribution, where it is not found out rightly: `debian-12`, `ubuntu-noble`, `centos` ...
     #[arg(long, env = "DISTRO", value_name = "NAME")]
     distro: Option<String>,
@@ -169,6 +173,18 @@ impl SystemArgs {
             Ok::<_, CliError>(rules)
         };
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        let mut steps = StepFiles::builtin();
+        for path in words_arg::all(&self.steps) {
+            steps.add_from(Path::new(path))?;
+        }
+        let steps = steps.get(&account_name).cloned();
+        let variables = steps.iter().flat_map(|steps| steps.variables().keys());
+        let variables =
+            variables.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect();
+        let account = account.map(|account| match steps.as_ref().and_then(ProjectSteps::shell) {
+            Some(shell) => ProjectAccount { shell: shell.clone(), ..account },
+            None => account,
+        });
         Ok(ServiceSpec {
             name: account_name,
             wants,
@@ -178,6 +194,8 @@ impl SystemArgs {
             dist_packages: words(&self.dist_packages),
             account,
             distro,
+            steps,
+            variables,
         })
     }
 }

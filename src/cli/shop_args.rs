@@ -1,7 +1,7 @@
 //! The options that describe the workshop: the Python, the builds and what they must keep to.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,11 @@ pub(super) struct ShopArgs {
 }
 
 impl ShopArgs {
+    /// The Python, as it was asked for.
+    pub(super) fn python(&self) -> &Path {
+        &self.python
+    }
+
     /// Opens the store, asks the Python, and makes ready what every job works with.
     pub(super) fn open(
         &self,

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -24,6 +24,9 @@ use super::ustar::{BLOCK, Header, ZEROS};
 
 /// Part of a layer's recipe: changes whenever equal nodes would be other bytes than before.
 const FORMAT: u32 = 1;
+
+/// How many bytes go through a pipe at once.
+const PIECE: usize = 64 << 10;
 
 /// Something in a file tree.
 #[derive(Debug, Clone)]
@@ -150,6 +153,25 @@ impl TreeLayer {
             .collect();
         let recipe = json!({ "tree": FORMAT, "epoch": self.epoch, "nodes": nodes });
         Digest::of(&canonical_json(&recipe))
+    }
+
+    /// The tar, as it is read; it is made on a thread of its own.
+    ///
+    /// # Errors
+    /// When there can be no pipe.
+    pub fn reader(self: &Arc<Self>) -> io::Result<impl Read + Send + use<>> {
+        let (reader, mut writer) = io::pipe()?;
+        let layer = Arc::clone(self);
+        std::thread::spawn(move || {
+            let refused = |source| ImageError::Read { what: "a layer".into(), source };
+            let mut out = BufWriter::with_capacity(PIECE, &mut writer);
+            let written = layer.write_to(&mut out, &refused, &|_| {});
+            // Who reads sees that the end is missing.
+            if written.is_ok() {
+                let _ = out.flush();
+            }
+        });
+        Ok(BufReader::with_capacity(PIECE, reader))
     }
 
     /// Writes the tar to `out`, whose errors are worded by `refused`. Each file is held against what was

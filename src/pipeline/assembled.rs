@@ -99,6 +99,7 @@ impl Assembly<'_> {
             layers.push(AddedLayer { comment: layer.comment, content });
         }
         let mut nodes = skeleton;
+        nodes.extend(composed.info(spec.name.as_str(), &self.foundation.packages).nodes());
         if !plan.needs_root() {
             nodes.extend(act::nodes(&plan, &sources.places)?);
         }

@@ -9,6 +9,7 @@ use pep440_rs::Version;
 
 use super::release::Release;
 use crate::build::error::BuildFailure;
+use crate::build::interpreter::InterpreterError;
 use crate::build::requires::RequiresError;
 use crate::http::error::HttpError;
 use crate::image::error::ImageError;
@@ -18,9 +19,17 @@ use crate::input::document::Place;
 use crate::input::error::InputError;
 use crate::resolve::pylock::PylockError;
 use crate::resolve::resolution::ResolveError;
+use crate::service::account::AccountError;
+use crate::service::act::ActError;
+use crate::service::node::NodeError;
+use crate::service::packages::PackagesError;
+use crate::service::packages::name::PackageNameError;
 use crate::service::prefix::PrefixError;
+use crate::service::root::error::RootError;
+use crate::service::steps::PlanError;
 use crate::store::error::StoreError;
 use crate::vocab::digest::Digest;
+use crate::vocab::distro::DistroError;
 use crate::vocab::requirement::{PackageName, Requirement};
 use crate::wheel::error::WheelError;
 
@@ -48,6 +57,52 @@ pub enum PipelineError {
     /// A prefix cannot be made.
     #[error(transparent)]
     Prefix(#[from] PrefixError),
+    /// A Python cannot be used.
+    #[error(transparent)]
+    Interpreter(#[from] InterpreterError),
+    /// A root file system cannot be read, written or worked in.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The distribution's packages cannot be installed.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
+    /// What is to be a package's name is none.
+    #[error(transparent)]
+    PackageName(#[from] PackageNameError),
+    /// A user or group cannot be added.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// Something cannot be written into a root.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A project's steps make no sense with the values they have.
+    #[error(transparent)]
+    StepPlan(#[from] PlanError),
+    /// A project's step failed.
+    #[error(transparent)]
+    Step(#[from] ActError),
+    /// A base does not say which distribution it is of.
+    #[error("`{base}` does not say which distribution it is of")]
+    UnknownDistro {
+        /// The base.
+        base: String,
+        /// What is wrong.
+        source: DistroError,
+    },
+    /// Nobody here knows how to install packages there.
+    #[error("the packages of {distribution} are installed by none of apt, dnf and zypper")]
+    NoManager {
+        /// The distribution, as people call it.
+        distribution: String,
+    },
+    /// An image has no Python, or one that does not run.
+    #[error("the image has no Python `{python}` that runs: {}", said.lines().last().unwrap_or("it says nothing"))]
+    NoPython {
+        /// As it was asked for.
+        python: String,
+        /// The last lines it said.
+        said: String,
+    },
     /// The requirements cannot be met.
     #[error(transparent)]
     Resolve(Box<ResolveError<PipelineError>>),

@@ -62,9 +62,24 @@ pub enum Activity {
         /// The destination as the user wrote it.
         destination: String,
     },
-    /// Installs a wheel.
+    /// Unpacks an image into a root file system.
+    Unpack {
+        /// The image.
+        image: String,
+    },
+    /// Removes packages of a distribution.
+    Remove {
+        /// The packages.
+        packages: String,
+    },
+    /// Does a step of a project.
+    Run {
+        /// The step.
+        step: String,
+    },
+    /// Installs a wheel, or packages of a distribution.
     Install {
-        /// The file's name.
+        /// The file's name, or how many packages of what.
         file: String,
     },
 }

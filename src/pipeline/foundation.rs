@@ -1,17 +1,237 @@
-//! [`Foundation`]: what stands below the environments of an image: its base and the distribution's packages.
+//! [`Foundation`]: what stands below the environment of a service's image: the base, and what its
+//! distribution adds.
+//!
+//! Packages have scripts that make users and settings, so they are installed by their own manager, in a
+//! private root that the base is unpacked into; the layer is what is different afterwards. It is made
+//! once for all services with the same packages: the store remembers, by the base's digest and the
+//! packages' names, what came of it (kind `foundations`), and keeps the layer as a blob.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::build::interpreter::Interpreter;
-use crate::image::appended::AddedLayer;
-use crate::vocab::safe_path::SafePath;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::blocking;
+use super::error::PipelineError;
+use super::events::Activity;
+use super::workshop::Workshop;
+use crate::build::interpreter::{Interpreter, Record};
+use crate::image::appended::{AddedContent, AddedLayer};
+use crate::image::base::Base;
+use crate::service::facts::RootFacts;
+use crate::service::packages::Packages;
+use crate::service::packages::name::PackageName;
+use crate::service::root::difference::Difference;
+use crate::service::root::error::RootError;
+use crate::service::root::ignored::Ignored;
+use crate::service::root::run::{CommandLine, Root};
+use crate::service::root::snapshot::Snapshot;
+use crate::service::root::unpack::unpack;
+use crate::store::layout::canonical_json;
+use crate::vocab::digest::Digest;
+use crate::vocab::distro::Distro;
+
+/// Part of what a foundation is remembered by: changes whenever the same would be made otherwise.
+const FORMAT: u32 = 1;
 
 /// What stands below an environment.
+#[derive(Debug)]
 pub struct Foundation {
     /// What the distribution adds to the base.
     pub layers: Vec<AddedLayer>,
     /// Its Python.
     pub interpreter: Interpreter,
-    /// Directories that are there.
-    pub there: BTreeSet<SafePath>,
+    /// What is known of its root.
+    pub facts: RootFacts,
+    /// The distribution's packages in it, and their versions.
+    pub packages: BTreeMap<String, String>,
+}
+
+/// A foundation as the store remembers it.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    layer: Option<(Digest, u64)>,
+    interpreter: Record,
+    facts: RootFacts,
+    packages: BTreeMap<String, String>,
+}
+
+/// Makes foundations upon one base.
+pub struct Ground {
+    workshop: Arc<Workshop>,
+    base: Base,
+    epoch: u64,
+    python: String,
+    /// What the base is.
+    pub distro: Distro,
+}
+
+impl Ground {
+    /// Finds out what `base` is.
+    ///
+    /// # Errors
+    /// When it cannot be unpacked, or does not say which distribution it is of.
+    pub async fn find(
+        workshop: &Arc<Workshop>,
+        base: Base,
+        python: &Path,
+        epoch: u64,
+    ) -> Result<Self, PipelineError> {
+        let memo = workshop.store.memo("bases");
+        let os_release = match memo.get::<String>(&base.digest()) {
+            Some(text) => text,
+            None => {
+                let root = unpacked(workshop, &base).await?;
+                let facts = blocking(move || Ok(RootFacts::read(root.path())?)).await?;
+                memo.put(&base.digest(), &facts.os_release)?;
+                facts.os_release
+            }
+        };
+        let distro = Distro::from_os_release(&os_release).map_err(|source| {
+            PipelineError::UnknownDistro { base: base.name().to_owned(), source }
+        })?;
+        let python = python.to_string_lossy().into_owned();
+        Ok(Self { workshop: Arc::clone(workshop), base, epoch, python, distro })
+    }
+
+    /// The base with these packages of `distro`: as it is remembered, or made now.
+    ///
+    /// # Errors
+    /// When there can be no private root, or a package cannot be had.
+    pub async fn with(
+        &self,
+        distro: &Distro,
+        names: &[String],
+    ) -> Result<Foundation, PipelineError> {
+        let key = Digest::of(&canonical_json(&json!({
+            "format": FORMAT,
+            "base": self.base.digest(),
+            "packages": names,
+            "python": self.python,
+            "epoch": self.epoch,
+        })));
+        let memo = self.workshop.store.memo("foundations");
+        let known = memo.get::<Remembered>(&key).filter(|known| match &known.layer {
+            Some((digest, size)) => self.workshop.store.size(digest) == Some(*size),
+            None => true,
+        });
+        let remembered = match known {
+            Some(known) => known,
+            None => {
+                let made = self.make(distro, names).await?;
+                memo.put(&key, &made)?;
+                made
+            }
+        };
+        remembered.foundation(&self.python, names.len())
+    }
+
+    async fn make(&self, distro: &Distro, names: &[String]) -> Result<Remembered, PipelineError> {
+        let manager = distro
+            .manager()
+            .ok_or_else(|| PipelineError::NoManager { distribution: distro.to_string() })?;
+        let names = package_names(names)?;
+        blocking(|| Ok(Root::check_private()?)).await?;
+        let dir = unpacked(&self.workshop, &self.base).await?;
+        let file = format!("{} packages of {distro}", names.len());
+        let task = self.workshop.events.start(Activity::Install { file });
+        let (store, epoch, python) = (self.workshop.store.clone(), self.epoch, self.python.clone());
+        let distribution = distro.to_string();
+        task.run(|_| async move {
+            blocking(move || {
+                let root = Root::private(dir.path())?.with_epoch(epoch);
+                let snapshot = Snapshot::of(dir.path())?;
+                let packages = Packages::new(&root, manager, &distribution)?;
+                packages.install(&names, &mut |line| tracing::debug!("{line}"))?;
+                let installed = packages.installed()?;
+                let interpreter = ask(&root, &python)?;
+                let difference = Difference::since(&snapshot, dir.path(), &Ignored::leftovers())?;
+                let layer = match difference.is_empty() {
+                    true => None,
+                    false => Some(store_layer(&difference, dir.path(), epoch, &store)?),
+                };
+                Ok(Remembered {
+                    layer,
+                    interpreter,
+                    facts: RootFacts::read(dir.path())?,
+                    packages: installed,
+                })
+            })
+            .await
+        })
+        .await
+    }
+}
+
+impl Remembered {
+    fn foundation(self, python: &str, count: usize) -> Result<Foundation, PipelineError> {
+        let layers = self.layer.map(|(digest, size)| AddedLayer {
+            comment: format!("{count} packages of the distribution"),
+            content: AddedContent::Blob { digest, size },
+        });
+        Ok(Foundation {
+            layers: layers.into_iter().collect(),
+            interpreter: Interpreter::recorded(Path::new(python), self.interpreter)?,
+            facts: self.facts,
+            packages: self.packages,
+        })
+    }
+}
+
+/// The names, as a package manager may be given them.
+///
+/// # Errors
+/// [`PipelineError::PackageName`] for what could be an option or a pattern.
+pub(super) fn package_names(names: &[String]) -> Result<Vec<PackageName>, PipelineError> {
+    names.iter().map(|name| Ok(name.parse::<PackageName>()?)).collect()
+}
+
+/// The base, unpacked into a directory of the store that goes with what this gives.
+pub(super) async fn unpacked(workshop: &Workshop, base: &Base) -> Result<TempDir, PipelineError> {
+    let name = base.name().to_owned();
+    let task = workshop.events.start(Activity::Unpack { image: name });
+    let tmp = workshop.store.tmp_dir();
+    task.run(|_| async move {
+        let tars = base.tars().await?;
+        blocking(move || {
+            let dir = tempfile::Builder::new().prefix("root-").tempdir_in(tmp)?;
+            unpack(tars, dir.path())?;
+            Ok(dir)
+        })
+        .await
+    })
+    .await
+}
+
+/// Puts what is different in `dir` into the store as a layer, and says its digest and size.
+pub(super) fn store_layer(
+    difference: &Difference,
+    dir: &Path,
+    epoch: u64,
+    store: &crate::store::Store,
+) -> Result<(Digest, u64), PipelineError> {
+    let mut out = BufWriter::with_capacity(1 << 20, store.writer()?);
+    difference.write_layer(dir, epoch, &mut out)?;
+    out.flush().map_err(|source| RootError::Out { source })?;
+    let writer = out.into_inner().map_err(|error| RootError::Out { source: error.into_error() })?;
+    Ok(writer.commit()?)
+}
+
+/// Asks the Python of a root what it is.
+fn ask(root: &Root, python: &str) -> Result<Record, PipelineError> {
+    let question = CommandLine::new(python, Interpreter::question());
+    let mut said = String::new();
+    let output = root.run(&question, &mut |line| {
+        said.push_str(line);
+        said.push('\n');
+    })?;
+    if !output.status.success() {
+        let said = output.tail.join("\n");
+        return Err(PipelineError::NoPython { python: python.to_owned(), said });
+    }
+    Ok(Interpreter::answered(Path::new(python), &said, root.dir())?.record().clone())
 }

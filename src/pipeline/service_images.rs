@@ -1,38 +1,40 @@
 //! Service images without a container engine: a base, what its distribution adds, and the services'
 //! environments, assembled from wheels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::try_join_all;
-use rayon::prelude::*;
+use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::blocking;
-use super::compose::{Composed, OpenSet, Wants};
+use super::assembled::{Assembled, Assembly};
+use super::compose::OpenSet;
 use super::error::PipelineError;
 use super::events::{Activity, Stage};
-use super::foundation::Foundation;
-use super::install::warn_of_collisions;
+use super::foundation::{Foundation, Ground};
+use super::spec::{ServiceSpec, Site};
 use super::summary::WrittenReport;
 use super::workshop::Workshop;
-use crate::image::appended::{AddedContent, AddedLayer, Addition, Shipment};
+use crate::image::appended::{AddedContent, Addition, Shipment};
 use crate::image::base::Base;
 use crate::image::reference::Reference;
 use crate::image::tree_layer::TreeLayer;
 use crate::input::document::Document;
-use crate::service::assembly;
-use crate::service::environment::{PlannedEnvironment, Visible};
-use crate::service::prefix::PrefixError;
-use crate::vocab::safe_path::SafePath;
+use crate::service::project_account::ENVIRONMENT;
+use crate::vocab::digest::Digest;
 
-/// Where the environment of a service image is.
-pub const PREFIX: &str = "/var/lib/openstack";
+/// How many sets of the distribution's packages are installed side by side: apt is busy with the disk and the
+/// network as much as with the processor.
+const GROUNDWORK: usize = 2;
 
 /// Images to be made upon one base.
 pub struct ImagesJob {
     /// The base.
     pub base: Reference,
+    /// The Python of the base that environments are for: a path, or a name to be found there.
+    pub python: PathBuf,
     /// The set of wheels.
     pub wheels: Reference,
     /// Pins to keep to, in place of those that the set brings.
@@ -47,10 +49,8 @@ pub struct ImagesJob {
 
 /// An image to be made.
 pub struct ServiceImage {
-    /// The service's name, as LOCI calls it.
-    pub name: String,
-    /// What it is to consist of.
-    pub wants: Wants,
+    /// The service.
+    pub spec: ServiceSpec,
     /// Where it is to go.
     pub destinations: Vec<Reference>,
 }
@@ -59,7 +59,7 @@ pub struct ServiceImage {
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct ImagesSummary {
     /// The base's digest.
-    pub base: String,
+    pub base: Digest,
     /// The images, in the order in which they were asked for.
     pub images: Vec<ImageReport>,
     /// Wall time in seconds.
@@ -73,23 +73,19 @@ pub struct ImageReport {
     pub project: String,
     /// Every Python package, `name==version`, by name.
     pub packages: Vec<String>,
+    /// The distribution's packages that were asked for.
+    pub distribution: Vec<String>,
     /// The number of layers that were put upon the base.
     pub layers: usize,
     /// Where it was written.
     pub written: Vec<WrittenReport>,
 }
 
-/// A service with all that its image consists of.
-struct Assembled {
-    composed: Composed,
-    layers: Vec<AddedLayer>,
-}
-
 /// Makes the images.
 ///
 /// # Errors
-/// When the base or the set cannot be read, the set lacks something, or a destination cannot be
-/// written; what a destination named before is then as it was.
+/// When the base or the set cannot be read, the distribution or the set lacks something, a step fails, or
+/// a destination cannot be written; what a destination named before is then as it was.
 pub async fn service_images(
     workshop: Arc<Workshop>,
     job: ImagesJob,
@@ -98,88 +94,88 @@ pub async fn service_images(
     workshop.events.stage(Stage::Resolve, None);
     let machine = workshop.builder.interpreter().target().platform().arch();
     let base = Base::open(&job.base, machine, &workshop.access()).await?;
-    let foundation = Arc::new(Foundation {
-        layers: Vec::new(),
-        interpreter: workshop.interpreter.clone(),
-        there: ["var", "var/lib"].iter().map(|p| p.parse().expect("fixed")).collect(),
-    });
-    let target = foundation.interpreter.target();
-    let set = OpenSet::open(&workshop, &job.wheels, &job.constraints, target).await?;
-    let composed = job.services.iter().map(|service| set.compose(&workshop, &service.wants));
-    let composed = try_join_all(composed).await?;
-    let assembled = {
-        let (workshop, base) = (Arc::clone(&workshop), base.clone());
-        let foundation = Arc::clone(&foundation);
-        blocking(move || {
-            let assemble = |composed| assemble(composed, &base, &foundation, job.epoch, &workshop);
-            composed.into_par_iter().map(assemble).collect::<Result<Vec<_>, _>>()
-        })
-        .await?
-    };
+    let ground = Ground::find(&workshop, base.clone(), &job.python, job.epoch).await?;
+    let sites =
+        job.services.iter().map(|service| service.spec.on(&ground.distro, &workshop.events));
+    let sites = sites.collect::<Result<Vec<Site>, _>>()?;
+    let foundations = foundations(&ground, &sites).await?;
+    let sets = sets(&workshop, &job, &foundations).await?;
+    let assembled = job.services.iter().zip(&sites).zip(foundations.iter().zip(&sets)).map(
+        |((service, site), (foundation, set))| {
+            let assembly = Assembly {
+                workshop: &workshop,
+                base: &base,
+                foundation,
+                set,
+                spec: &service.spec,
+                site,
+                annotations: &job.annotations,
+                epoch: job.epoch,
+            };
+            async move { assembly.run().await }
+        },
+    );
+    let assembled = try_join_all(assembled).await?;
+
     let shipment = Arc::new(Shipment::new(workshop.access()));
     let destinations: Vec<Reference> =
         job.services.iter().flat_map(|service| service.destinations.clone()).collect();
     workshop.events.stage(Stage::Write, Some(destinations.len() + 1));
     make(&workshop, &shipment, &assembled, &destinations).await?;
     let mut images = Vec::with_capacity(assembled.len());
-    for (service, assembled) in job.services.iter().zip(assembled) {
-        let layers = assembled.layers.len();
-        let addition = Addition {
-            layers: assembled.layers,
-            path: vec![format!("{PREFIX}/bin")],
-            labels: job.annotations.clone(),
-            annotations: job.annotations.clone(),
-            epoch: job.epoch,
-        };
-        let mut written = Vec::with_capacity(service.destinations.len());
-        for destination in &service.destinations {
-            let name = destination.to_string();
-            let task = workshop.events.start(Activity::Write { destination: name.clone() });
-            let (shipment, base, addition) = (&shipment, &base, addition.clone());
-            let send =
-                |told| async move { shipment.send(base, addition, destination, &told).await };
-            written.push(WrittenReport::of(name, &task.run(send).await?));
-        }
+    for ((service, site), assembled) in job.services.iter().zip(sites).zip(assembled) {
         images.push(ImageReport {
-            project: service.name.clone(),
+            project: service.spec.name.to_string(),
             packages: assembled.composed.freeze(),
-            layers,
-            written,
+            distribution: site.packages,
+            layers: assembled.layers.len(),
+            written: send(&workshop, &shipment, &base, assembled, service, job.epoch).await?,
         });
     }
-    Ok(ImagesSummary {
-        base: base.digest().to_string(),
-        images,
-        seconds: begun.elapsed().as_secs_f64(),
-    })
+    Ok(ImagesSummary { base: base.digest(), images, seconds: begun.elapsed().as_secs_f64() })
 }
 
-/// Plans a service's environment, and cuts it into layers.
-fn assemble(
-    composed: Composed,
-    base: &Base,
-    foundation: &Foundation,
-    epoch: u64,
+/// What stands below each site; one for all that have the same packages.
+async fn foundations(
+    ground: &Ground,
+    sites: &[Site],
+) -> Result<Vec<Arc<Foundation>>, PipelineError> {
+    let different: BTreeMap<&[String], &Site> =
+        sites.iter().map(|site| (&*site.packages, site)).collect();
+    let made: HashMap<&[String], Arc<Foundation>> = stream::iter(different)
+        .map(|(packages, site)| async move {
+            let foundation = ground.with(&site.distro, packages).await?;
+            Ok::<_, PipelineError>((packages, Arc::new(foundation)))
+        })
+        .buffer_unordered(GROUNDWORK)
+        .try_collect()
+        .await?;
+    Ok(sites.iter().map(|site| Arc::clone(&made[&*site.packages])).collect())
+}
+
+/// The set as each foundation's Python sees it; opened once for all that have the same.
+async fn sets(
     workshop: &Workshop,
-) -> Result<Assembled, PipelineError> {
-    let prefix: SafePath = PREFIX[1..].parse().expect("a fixed path");
-    let installations = composed.installations()?;
-    let planned = PlannedEnvironment::plan(
-        PREFIX.as_ref(),
-        &foundation.interpreter,
-        Visible::System,
-        &installations,
-    )
-    .map_err(PrefixError::from)?;
-    warn_of_collisions(&planned.collisions, &workshop.events);
-    let depth = base.depth() + foundation.layers.len();
-    let layers = assembly::layers(&planned, &prefix, &foundation.there, depth, epoch);
-    let layers = layers.into_iter().map(|layer| AddedLayer {
-        comment: layer.comment,
-        content: AddedContent::Tree(layer.tree),
-    });
-    let layers = foundation.layers.iter().cloned().chain(layers).collect();
-    Ok(Assembled { composed, layers })
+    job: &ImagesJob,
+    foundations: &[Arc<Foundation>],
+) -> Result<Vec<Arc<OpenSet>>, PipelineError> {
+    let mut opened: Vec<(String, Arc<OpenSet>)> = Vec::new();
+    let mut sets = Vec::with_capacity(foundations.len());
+    for foundation in foundations {
+        let target = foundation.interpreter.target();
+        let name = target.to_string();
+        let set = match opened.iter().find(|(known, _)| *known == name) {
+            Some((_, set)) => Arc::clone(set),
+            None => {
+                let set = OpenSet::open(workshop, &job.wheels, &job.constraints, target).await?;
+                let set = Arc::new(set);
+                opened.push((name, Arc::clone(&set)));
+                set
+            }
+        };
+        sets.push(set);
+    }
+    Ok(sets)
 }
 
 /// Makes the layers of all images, each once.
@@ -204,4 +200,31 @@ async fn make(
     let task = workshop.events.start(Activity::Write { destination: name });
     let make = |told| async move { shipment.make(trees, destinations, &told).await };
     Ok(task.run(make).await?)
+}
+
+/// Puts an image to each of its destinations.
+async fn send(
+    workshop: &Workshop,
+    shipment: &Arc<Shipment>,
+    base: &Base,
+    assembled: Assembled,
+    service: &ServiceImage,
+    epoch: u64,
+) -> Result<Vec<WrittenReport>, PipelineError> {
+    let addition = Addition {
+        layers: assembled.layers,
+        path: vec![format!("/{ENVIRONMENT}/bin")],
+        labels: assembled.annotations.clone(),
+        annotations: assembled.annotations,
+        epoch,
+    };
+    let mut written = Vec::with_capacity(service.destinations.len());
+    for destination in &service.destinations {
+        let name = destination.to_string();
+        let task = workshop.events.start(Activity::Write { destination: name.clone() });
+        let addition = addition.clone();
+        let send = |told| async move { shipment.send(base, addition, destination, &told).await };
+        written.push(WrittenReport::of(name, &task.run(send).await?));
+    }
+    Ok(written)
 }

@@ -1,7 +1,8 @@
 //! [`ServiceSpec`]: a service as it is asked for, in whichever way it is made; [`Site`]: what that comes to
 //! on a distribution.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::compose::Wants;
 use super::error::PipelineError;
@@ -9,9 +10,13 @@ use super::events::Events;
 use crate::input::bindep::BindepFile;
 use crate::input::bindep::active::Active;
 use crate::input::lists;
+use crate::input::steps::ProjectSteps;
+use crate::service::account::Ids;
 use crate::service::project_account::ProjectAccount;
+use crate::service::steps::{Circumstances, StepPlan};
 use crate::vocab::account::AccountName;
 use crate::vocab::distro::Distro;
+use crate::wheel::scheme::Scheme;
 
 /// A service as it is asked for.
 #[derive(Debug, Clone)]
@@ -32,6 +37,10 @@ pub struct ServiceSpec {
     pub account: Option<ProjectAccount>,
     /// The distribution, where that is not to be found out.
     pub distro: Option<Distro>,
+    /// What its image needs beside packages, a user and directories.
+    pub steps: Option<ProjectSteps>,
+    /// The values of variables that steps may use.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// What a service comes to on a distribution.
@@ -65,9 +74,34 @@ impl ServiceSpec {
             .map(|request| request.name)
             .chain(self.dist_packages.iter().cloned())
             .collect();
-        let mut wants = self.wants.clone();
-        wants.packages.extend(self.pydep.requirements(&active)?);
-        Ok(Site { distro, packages: packages.into_iter().collect(), wants, active })
+        let mut site = Site {
+            distro,
+            packages: packages.into_iter().collect(),
+            wants: self.wants.clone(),
+            active,
+        };
+        site.wants.packages.extend(self.pydep.requirements(&site.active)?);
+        // Which Python packages a step asks for depends on no Python.
+        let plan =
+            self.plan(&site, &Scheme::for_python(0, Path::new("/")), Ids { uid: 0, gid: 0 })?;
+        site.wants.packages.extend(plan.packages().iter().cloned());
+        Ok(site)
+    }
+
+    /// Its steps, in an image where its environment is as `scheme` says.
+    ///
+    /// # Errors
+    /// When a step makes no sense with the values it has.
+    pub fn plan(&self, site: &Site, scheme: &Scheme, ids: Ids) -> Result<StepPlan, PipelineError> {
+        let Some(steps) = &self.steps else { return Ok(StepPlan::default()) };
+        let circumstances = Circumstances {
+            project: &self.name,
+            ids,
+            scheme,
+            is_active: &|profile| site.active.contains(profile),
+            variable: &|name| self.variables.get(name).cloned(),
+        };
+        Ok(StepPlan::new(steps, &circumstances)?)
     }
 
     fn warn_of_profiles(&self, events: &Events) {

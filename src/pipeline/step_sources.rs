@@ -69,3 +69,14 @@ pub(super) async fn file(
     let fetched = task.run(fetch).await?;
     Ok(workshop.store.path(&fetched.digest))
 }
+
+/// The fetched file by a name that a package manager takes for a package's: it goes by the ending.
+pub(super) fn as_package(
+    file: &std::path::Path,
+    download: &Download,
+) -> Result<String, PipelineError> {
+    let name = download.url.path().rsplit('/').next().unwrap_or_default();
+    let named = std::env::temp_dir().join(name);
+    std::fs::copy(file, &named)?;
+    Ok(named.to_string_lossy().into_owned())
+}

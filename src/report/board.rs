@@ -190,6 +190,9 @@ impl Running {
             Activity::Metadata { release } | Activity::Build { release } => release,
             Activity::Fetch { file, .. } | Activity::Install { file } => file,
             Activity::Write { destination } => destination,
+            Activity::Unpack { image } => image,
+            Activity::Run { step } => step,
+            Activity::Remove { packages } => packages,
         })
     }
 
@@ -201,6 +204,9 @@ impl Running {
             Activity::Fetch { .. } => "fetching",
             Activity::Build { .. } => "building",
             Activity::Write { .. } => "writing",
+            Activity::Unpack { .. } => "unpacking",
+            Activity::Run { .. } => "doing",
+            Activity::Remove { .. } => "removing",
             Activity::Install { .. } => "installing",
         }
     }
@@ -213,6 +219,9 @@ impl Running {
             Activity::Fetch { .. } => "fetched",
             Activity::Build { .. } => "built",
             Activity::Write { .. } => "wrote",
+            Activity::Unpack { .. } => "unpacked",
+            Activity::Run { .. } => "did",
+            Activity::Remove { .. } => "removed",
             Activity::Install { .. } => "installed",
         }
     }
@@ -225,6 +234,9 @@ impl Running {
             Activity::Fetch { .. } => "the fetch of",
             Activity::Build { .. } => "the build of",
             Activity::Write { .. } => "the write of",
+            Activity::Unpack { .. } => "the unpacking of",
+            Activity::Run { .. } => "the step",
+            Activity::Remove { .. } => "the removal of",
             Activity::Install { .. } => "the installation of",
         };
         format!("{work} `{}`", self.subject())

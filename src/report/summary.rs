@@ -4,6 +4,7 @@
 use crate::pipeline::copy::CopySummary;
 use crate::pipeline::install::InstallSummary;
 use crate::pipeline::service_images::ImagesSummary;
+use crate::pipeline::service_root::RootSummary;
 use crate::pipeline::summary::{FailureReport, How, Summary, WheelReport, WrittenReport};
 
 use super::words::{self, Paint};
@@ -149,6 +150,26 @@ pub fn installed(summary: &InstallSummary, paint: Paint) -> String {
         summary.prefix.display(),
         words::seconds(summary.seconds),
     )
+}
+
+/// What was put into a root, in words.
+#[must_use]
+pub fn in_root(summary: &RootSummary, paint: Paint) -> String {
+    format!(
+        "{} {} with {} of the distribution and {} and {} of Python in {}\n",
+        paint.good("installed"),
+        summary.project,
+        words::count(summary.distribution.len(), "package"),
+        words::count(summary.packages.len(), "package"),
+        words::count(summary.files, "file"),
+        words::seconds(summary.seconds),
+    )
+}
+
+/// That the distribution's packages are there, in words.
+#[must_use]
+pub fn prepared(packages: usize, paint: Paint) -> String {
+    format!("{} {}\n", paint.good("installed"), words::count(packages, "package"))
 }
 
 /// What images were made, in words.

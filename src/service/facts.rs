@@ -52,16 +52,24 @@ impl RootFacts {
             let found = found.map_err(|source| AccountError::Read { source })?;
             *file = found.and_then(File::of);
         }
+        facts.os_release = Self::os_release(root)?;
+        facts.look(root, "").map_err(|source| failed("etc", source))?;
+        Ok(facts)
+    }
+
+    /// The text of the os-release file of the directory `root`; empty when it has none.
+    ///
+    /// # Errors
+    /// [`AccountError::Read`] when it is there and cannot be read.
+    pub fn os_release(root: &Path) -> Result<String, AccountError> {
         for path in OS_RELEASE {
             let found = node::read(root, &fixed(path));
             let found = found.map_err(|source| AccountError::Read { source })?;
             if let Some(file) = found.and_then(File::of) {
-                facts.os_release = String::from_utf8_lossy(&file.content).into_owned();
-                break;
+                return Ok(String::from_utf8_lossy(&file.content).into_owned());
             }
         }
-        facts.look(root, "").map_err(|source| failed("etc", source))?;
-        Ok(facts)
+        Ok(String::new())
     }
 
     fn look(&mut self, root: &Path, below: &str) -> io::Result<()> {

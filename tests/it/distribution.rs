@@ -8,13 +8,13 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use loci::service::packages::plan::PackageManager;
 use loci::service::packages::{Packages, PackagesError};
 use loci::service::root::difference::{Difference, How};
 use loci::service::root::ignored::Ignored;
 use loci::service::root::run::Root;
 use loci::service::root::snapshot::Snapshot;
 use loci::service::root::unpack::unpack;
+use loci::vocab::distro::PackageManager;
 
 const EPOCH: u64 = 1_700_000_000;
 

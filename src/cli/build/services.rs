@@ -8,11 +8,11 @@ use clap::Args;
 use crate::cli::exit::CliError;
 use crate::cli::image_args::ImageArgs;
 use crate::cli::index_args::IndexArgs;
+use crate::cli::output;
 use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
+use crate::cli::service_args::{ServiceArgs, SystemArgs};
 use crate::cli::shop_args::ShopArgs;
-use crate::cli::{output, project_arg};
 use crate::image::reference::Reference;
-use crate::pipeline::compose::{SourcedProject, Wants};
 use crate::pipeline::events::Events;
 use crate::pipeline::service_images::{ImagesJob, ServiceImage, service_images};
 use crate::report::summary;
@@ -49,6 +49,13 @@ pub(super) struct ServicesArgs {
         required = true
     )]
     outputs: Vec<String>,
+    /// Pins to keep to, instead of those the set brings, repeatable
+    #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
+    constraints: Vec<String>,
+    #[command(flatten)]
+    service: ServiceArgs,
+    #[command(flatten)]
+    system: SystemArgs,
     #[command(flatten)]
     image: ImageArgs,
     #[command(flatten)]
@@ -63,29 +70,26 @@ pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, 
     let wheels = args.wheels.as_deref().unwrap_or_default().parse::<Reference>()?;
     let mut services = Vec::new();
     for name in args.projects.iter().flat_map(|text| text.split_whitespace()) {
-        let requirement = project_arg::parse(name)?;
+        let (name, wants) = args.service.wants(name)?;
         let destinations = args
             .outputs
             .iter()
-            .map(|output| output.replace("{project}", name).parse())
+            .map(|output| output.replace("{project}", &name).parse())
             .collect::<Result<Vec<Reference>, _>>()?;
-        services.push(ServiceImage {
-            name: name.to_owned(),
-            wants: Wants {
-                project: SourcedProject { requirement, source: None },
-                extra: Vec::new(),
-                packages: Vec::new(),
-                build_constraints: Vec::new(),
-            },
-            destinations,
-        });
+        services.push(ServiceImage { spec: args.system.spec(&name, wants)?, destinations });
     }
     let (epoch, annotations) = (source_date_epoch()?, args.image.annotations()?);
     let display = global.display();
     let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
     let outcome = block_on(async move {
         let _lease = workshop.store.lease()?;
-        let job = ImagesJob { base, wheels, constraints: Vec::new(), services, annotations, epoch };
+        let constraints = workshop.documents(&args.constraints).await?;
+        let python = args.shop.python().to_owned();
+        let build_constraints = args.shop.build_constraints(&workshop).await?;
+        for service in &mut services {
+            service.spec.wants.build_constraints.clone_from(&build_constraints);
+        }
+        let job = ImagesJob { base, python, wheels, constraints, services, annotations, epoch };
         Ok(service_images(Arc::clone(&workshop), job).await?)
     });
     drop(display);

@@ -12,17 +12,11 @@ use std::collections::BTreeMap;
 use self::name::PackageName;
 use self::plan::installed;
 use self::policy::Policy;
-use self::sweep::{Bytecode, sweep};
-use self::trouble::{Trouble, Watch};
-use super::root::error::RootError;
-use super::root::run::{CommandLine, Root};
-use crate::vocab::distro::PackageManager;
-use self::plan::{PackageManager, installed};
-use self::policy::Policy;
 use self::sweep::{Made, sweep};
 use self::trouble::{Trouble, Watch};
 use super::root::error::RootError;
 use super::root::run::{CommandLine, Root};
+use crate::vocab::distro::PackageManager;
 
 /// zypper's ways to say that it is done, but something should be restarted (`zypper(8)`, "Exit codes").
 const RESTART: [i32; 2] = [102, 103];
@@ -160,7 +154,6 @@ impl<'a> Packages<'a> {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Changed, PackagesError> {
         let dir = self.root.dir();
-        let bytecode = Bytecode::of(dir)?;
         let made = Made::of(dir)?;
         let policy = match self.manager {
             PackageManager::Apt => Some(Policy::deny(dir)?),
@@ -170,7 +163,6 @@ impl<'a> Packages<'a> {
             self.run(command, on_line)?;
         }
         drop(policy);
-        sweep(dir, &bytecode)?;
         sweep(dir, &made)?;
         let after = self.installed()?;
         Ok(Changed::between(before, &after))

@@ -6,17 +6,6 @@ use super::name::PackageName;
 use crate::service::root::run::CommandLine;
 use crate::vocab::distro::PackageManager;
 
-/// Who installs packages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PackageManager {
-    /// Debian, Ubuntu.
-    Apt,
-    /// Fedora and what is made of it, openEuler.
-    Dnf,
-    /// SUSE.
-    Zypper,
-}
-
 /// For all that apt does: no drawing, no translated descriptions, and an error when an index is missing.
 const APT: [&str; 9] = [
     "-q",

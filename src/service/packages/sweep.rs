@@ -1,7 +1,5 @@
 //! [`sweep`]: what package managers leave behind is removed from a root.
 //!
-//! Their caches, indexes, logs, and what was before their last change; and the bytecode that Python made of
-//! modules that came with packages, which it makes again where it may. Directories stay.
 //! Their caches, indexes, logs, and what was before their last change; the bytecode that Python made of
 //! modules that came with packages, which it makes again where it may; and what tells one machine from another.
 //! Directories stay.
@@ -13,7 +11,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::service::root::error::RootError;
-use crate::service::root::ignored::is_bytecode;
 use crate::service::root::ignored::{is_bytecode, is_identity};
 use crate::service::root::inside::follow;
 
@@ -44,8 +41,6 @@ const LEFT: [&str; 23] = [
     "var/log/zypp*",
 ];
 
-/// Removes what is left from `root`, whose bytecode was `before`.
-pub(super) fn sweep(root: &Path, before: &Bytecode) -> Result<(), RootError> {
 /// Removes what is left from `root`, and what it has made since `before`.
 pub(super) fn sweep(root: &Path, before: &Made) -> Result<(), RootError> {
     for path in LEFT {
@@ -64,20 +59,6 @@ pub(super) fn sweep(root: &Path, before: &Made) -> Result<(), RootError> {
             }
         }
     }
-    before.restore(root)
-}
-
-/// The compiled modules below `/usr`, with the number and time by which each is known again.
-#[derive(Debug, Default)]
-pub(super) struct Bytecode {
-    files: BTreeMap<PathBuf, (u64, i64, i64)>,
-}
-
-impl Bytecode {
-    pub(super) fn of(root: &Path) -> Result<Self, RootError> {
-        let usr = root.join("usr");
-        let mut files = BTreeMap::new();
-        let mut folders = vec![usr];
     before.remove_later(root)
 }
 
@@ -96,10 +77,6 @@ impl Made {
             for entry in list(&folder)? {
                 let entry = found(entry, &folder)?;
                 let path = entry.path();
-                let kind = found(entry.file_type(), &path)?;
-                if kind.is_dir() {
-                    folders.push(path);
-                } else if is_bytecode(Path::new(&entry.file_name())) {
                 let inside = path.strip_prefix(root).unwrap_or(&path);
                 if found(entry.file_type(), &path)?.is_dir() {
                     folders.push(path);
@@ -114,7 +91,6 @@ impl Made {
     }
 
     /// Removes what was not there, and the directories that are empty without it.
-    fn restore(&self, root: &Path) -> Result<(), RootError> {
     fn remove_later(&self, root: &Path) -> Result<(), RootError> {
         for (path, id) in Self::of(root)?.files {
             if self.files.get(&path) != Some(&id) {
@@ -181,10 +157,6 @@ mod tests {
         let [old, new] = ["a", "b"].map(|name| {
             format!("usr/lib/python3/dist-packages/__pycache__/{name}.cpython-311.pyc")
         });
-        let kept = [module, &old, "etc/passwd", "var/cache/debconf/config.dat", "var/log/svc/log"];
-        kept.iter().for_each(|path| write(path));
-        fs::write(dir.path().join("outside"), "").unwrap();
-        let bytecode = Bytecode::of(&root).unwrap();
         let kept = [
             module,
             &old,
@@ -212,7 +184,6 @@ mod tests {
         symlink("../../../..", root.join("var/cache/apt/out")).unwrap();
         symlink("../../..", root.join("var/log/zypp")).unwrap();
 
-        sweep(&root, &bytecode).unwrap();
         sweep(&root, &before).unwrap();
         for path in kept {
             assert!(root.join(path).is_file(), "{path}");
@@ -225,7 +196,6 @@ mod tests {
         assert!(dir.path().join("outside").is_file());
         // There need be nothing.
         let empty = tempfile::tempdir().unwrap();
-        sweep(empty.path(), &Bytecode::of(empty.path()).unwrap()).unwrap();
         sweep(empty.path(), &Made::of(empty.path()).unwrap()).unwrap();
     }
 }

@@ -1,0 +1,225 @@
+//! A service in the root file system that this process is in: what a Dockerfile's RUN does.
+//!
+//! It is what an image made without an engine has, by the same plans: the distribution's packages, the user
+//! and its directories, the environment, the project's steps.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::blocking;
+use super::compose::OpenSet;
+use super::error::PipelineError;
+use super::events::{Activity, Events, Stage, Task};
+use super::foundation::package_names;
+use super::install::install_all;
+use super::spec::{ServiceSpec, Site};
+use super::step_sources::{self, StepSources};
+use super::workshop::Workshop;
+use crate::image::reference::Reference;
+use crate::input::document::Document;
+use crate::input::project::ProjectSource;
+use crate::service::account::AccountFiles;
+use crate::service::act;
+use crate::service::environment::Visible;
+use crate::service::facts::RootFacts;
+use crate::service::node;
+use crate::service::packages::name::PackageName;
+use crate::service::packages::{Packages, PackagesError};
+use crate::service::prefix::{Existing, Prefix};
+use crate::service::project_account::ENVIRONMENT;
+use crate::service::root::run::Root;
+use crate::service::run_step;
+use crate::service::skeleton::{ids, skeleton};
+use crate::vocab::distro::Distro;
+use crate::wheel::scheme::Scheme;
+
+/// The service that is no service: what wheels are compiled with.
+pub const REQUIREMENTS: &str = "requirements";
+/// What fetches sources, and is taken away again when it was not there.
+const GIT: &str = "git";
+
+/// A service to be put into a root, whose packages are there.
+pub struct RootJob {
+    /// The service.
+    pub spec: ServiceSpec,
+    /// What stands in the root.
+    pub ground: PreparedRoot,
+    /// The set of wheels.
+    pub wheels: Reference,
+    /// Pins to keep to, in place of those that the set brings.
+    pub constraints: Vec<Document>,
+}
+
+/// A root with the distribution's packages that a service needs.
+pub struct PreparedRoot {
+    root: Root,
+    distro: Distro,
+    /// The service, on this distribution.
+    pub site: Site,
+    /// What was installed only for a while.
+    lent: Vec<PackageName>,
+}
+
+/// What was put into a root.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct RootSummary {
+    /// The service.
+    pub project: String,
+    /// Every Python package, `name==version`, by name.
+    pub packages: Vec<String>,
+    /// The distribution's packages that were asked for.
+    pub distribution: Vec<String>,
+    /// Files of the environment.
+    pub files: usize,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+impl PreparedRoot {
+    /// Installs the packages that `spec` needs in the root that this process is in, and git if a source is a
+    /// repository: it is taken away at the end.
+    ///
+    /// # Errors
+    /// When the root does not say what it is, or a package cannot be had.
+    pub async fn prepare(spec: &ServiceSpec, events: &Events) -> Result<Self, PipelineError> {
+        events.stage(Stage::Install, None);
+        let root = Root::live();
+        let found = match (RootFacts::os_release(root.dir())?, &spec.distro) {
+            (text, Some(distro)) if text.is_empty() => distro.clone(),
+            (text, _) => Distro::from_os_release(&text).map_err(|source| {
+                PipelineError::UnknownDistro { base: root.dir().display().to_string(), source }
+            })?,
+        };
+        let site = spec.on(&found, events)?;
+        let projects = std::iter::once(&spec.wants.project).chain(&spec.wants.extra);
+        let mut sources = projects.filter_map(|project| project.source.as_ref());
+        let wants_git = sources.any(|source| matches!(source, ProjectSource::Git { .. }))
+            || !spec
+                .plan(&site, &scheme(0), ids(&spec.name, spec.account.as_ref(), &accounts()?)?)?
+                .fetches()
+                .is_empty();
+        let mut prepared = Self { root, distro: site.distro.clone(), site, lent: Vec::new() };
+        let names = package_names(&prepared.site.packages)?;
+        prepared.install(names, events).await?;
+        if wants_git && !prepared.root.has_program(GIT) {
+            prepared.lent = package_names(&[GIT.to_owned()])?;
+            prepared.install(prepared.lent.clone(), events).await?;
+        }
+        Ok(prepared)
+    }
+
+    async fn install(&self, names: Vec<PackageName>, events: &Events) -> Result<(), PipelineError> {
+        let file = format!("{} packages of {}", names.len(), self.distro);
+        let task = events.start(Activity::Install { file });
+        self.change(task, move |packages| {
+            packages.install(&names, &mut |line| tracing::debug!("{line}")).map(drop)
+        })
+        .await
+    }
+
+    /// Takes away what was installed only for a while, and says which packages are there then.
+    async fn finish(&self, events: &Events) -> Result<BTreeMap<String, String>, PipelineError> {
+        if !self.lent.is_empty() {
+            let lent = self.lent.clone();
+            let task = events.start(Activity::Remove { packages: GIT.to_owned() });
+            self.change(task, move |packages| {
+                packages.remove(&lent, &mut |line| tracing::debug!("{line}")).map(drop)
+            })
+            .await?;
+        }
+        let (root, distro) = (self.root.clone(), self.distro.clone());
+        let list = |packages: &Packages<'_>| packages.installed();
+        blocking(move || packages_of(&root, &distro, list)).await
+    }
+
+    async fn change(
+        &self,
+        task: Task,
+        change: impl FnOnce(&Packages<'_>) -> Result<(), PackagesError> + Send + 'static,
+    ) -> Result<(), PipelineError> {
+        let (root, distro) = (self.root.clone(), self.distro.clone());
+        task.run(|_| async move { blocking(move || packages_of(&root, &distro, change)).await })
+            .await
+    }
+}
+
+fn packages_of<T>(
+    root: &Root,
+    distro: &Distro,
+    work: impl FnOnce(&Packages<'_>) -> Result<T, PackagesError>,
+) -> Result<T, PipelineError> {
+    let distribution = distro.to_string();
+    let manager = distro
+        .manager()
+        .ok_or_else(|| PipelineError::NoManager { distribution: distribution.clone() })?;
+    Ok(work(&Packages::new(root, manager, &distribution)?)?)
+}
+
+fn accounts() -> Result<AccountFiles, PipelineError> {
+    Ok(AccountFiles::read(Path::new("/"))?)
+}
+
+fn scheme(minor: u8) -> Scheme {
+    Scheme::for_python(minor, &prefix())
+}
+
+fn prefix() -> PathBuf {
+    Path::new("/").join(ENVIRONMENT)
+}
+
+/// Puts the service into the root.
+///
+/// # Errors
+/// When the set lacks something, a project does not build, a user's number is somebody else's, or a step
+/// fails; what was done before that stays, as in a RUN whose layer is thrown away.
+pub async fn service_root(
+    workshop: Arc<Workshop>,
+    job: RootJob,
+) -> Result<RootSummary, PipelineError> {
+    let begun = Instant::now();
+    let RootJob { spec, ground, wheels, constraints } = job;
+    let before = accounts()?;
+    let ids = ids(&spec.name, spec.account.as_ref(), &before)?;
+    let plan = spec.plan(&ground.site, &scheme(workshop.target().minor()), ids)?;
+    let skeleton = skeleton(&spec.name, spec.account.as_ref(), &before, &plan)?;
+    for download in plan.installs() {
+        let file = step_sources::file(&workshop, download).await?;
+        let package = step_sources::as_package(&file, download)?;
+        ground.install(package_names(&[package])?, &workshop.events).await?;
+    }
+    let set = OpenSet::open(&workshop, &wheels, &constraints, workshop.target()).await?;
+    let composed = set.compose(&workshop, &ground.site.wants).await?;
+    let sources = StepSources::fetch(&workshop, &plan).await?;
+    let installed = ground.finish(&workshop.events).await?;
+
+    let project = spec.name.to_string();
+    let mut nodes = skeleton;
+    nodes.extend(composed.info(&project, &installed).nodes());
+    let (root, events) = (ground.root.clone(), workshop.events.clone());
+    let packages = composed.freeze();
+    let files = blocking(move || {
+        // The environment's directory comes with it.
+        nodes.retain(|node| node.path.as_str() != ENVIRONMENT);
+        node::write(root.dir(), &nodes)?;
+        let prefix = Prefix { path: prefix(), existing: Existing::Keep, visible: Visible::System };
+        let files = install_all(&workshop, &prefix, &composed)?;
+        let task = events.start(Activity::Run { step: project_steps(&plan) });
+        act::act(root.dir(), &plan, &sources.places, &mut |step| run_step::run(&root, step))?;
+        drop(task);
+        Ok(files)
+    })
+    .await?;
+    Ok(RootSummary {
+        project: spec.name.to_string(),
+        packages,
+        distribution: ground.site.packages,
+        files,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+fn project_steps(plan: &crate::service::steps::StepPlan) -> String {
+    format!("{} steps", plan.acts().len())
+}
