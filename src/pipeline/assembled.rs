@@ -17,7 +17,7 @@ use super::error::PipelineError;
 use super::events::Activity;
 use super::foundation::{Foundation, store_layer, unpacked};
 use super::install::warn_of_collisions;
-use super::spec::{ServiceSpec, Site};
+use super::spec::{ServiceSpec, Site, scheme};
 use super::step_sources::StepSources;
 use super::workshop::Workshop;
 use crate::image::appended::{AddedContent, AddedLayer};
@@ -43,7 +43,6 @@ use crate::vocab::civil::Civil;
 use crate::vocab::digest::Digest;
 use crate::vocab::safe_path::SafePath;
 use crate::wheel::direct_url::DirectUrl;
-use crate::wheel::scheme::Scheme;
 
 /// The annotation with the project's name.
 const PROJECT: &str = "org.openstack.loci.project";
@@ -83,8 +82,7 @@ impl Assembly<'_> {
         let accounts = facts.accounts();
         let ids = ids(&spec.name, spec.account.as_ref(), &accounts)?;
         let minor = self.foundation.interpreter.target().minor();
-        let scheme = Scheme::for_python(minor, Path::new(&format!("/{ENVIRONMENT}")));
-        let plan = spec.plan(self.site, &scheme, ids)?;
+        let plan = spec.plan(self.site, &scheme(minor), ids)?;
         // Who a user is stands before anything is fetched or built.
         let skeleton = skeleton(&spec.name, spec.account.as_ref(), &accounts, &plan)?;
         let composed = self.set.compose(self.workshop, &self.site.wants).await?;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::blocking;
 use super::error::PipelineError;
-use super::events::{Activity, Stage};
+use super::events::Activity;
 use super::project::{ProjectWheel, project_wheel};
 use super::provision::SetProvision;
 use super::set_source::{SetSource, Supply, checked_digest};
@@ -148,7 +148,6 @@ impl OpenSet {
             }
             set = Arc::new(set.with(wheel));
         }
-        workshop.events.stage(Stage::Resolve, None);
         let resolution = {
             let (set, target) = (Arc::clone(&set), self.target.clone());
             let (pins, wants) = (self.pins.clone(), wants.clone());

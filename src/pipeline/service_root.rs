@@ -14,7 +14,7 @@ use super::error::PipelineError;
 use super::events::{Activity, Events, Stage, Task};
 use super::foundation::package_names;
 use super::install::install_all;
-use super::spec::{ServiceSpec, Site};
+use super::spec::{ServiceSpec, Site, scheme};
 use super::step_sources::{self, StepSources};
 use super::workshop::Workshop;
 use crate::image::reference::Reference;
@@ -33,7 +33,6 @@ use crate::service::root::run::Root;
 use crate::service::run_step;
 use crate::service::skeleton::{ids, skeleton};
 use crate::vocab::distro::Distro;
-use crate::wheel::scheme::Scheme;
 
 /// The service that is no service: what wheels are compiled with.
 pub const REQUIREMENTS: &str = "requirements";
@@ -161,10 +160,6 @@ fn accounts() -> Result<AccountFiles, PipelineError> {
     Ok(AccountFiles::read(Path::new("/"))?)
 }
 
-fn scheme(minor: u8) -> Scheme {
-    Scheme::for_python(minor, &prefix())
-}
-
 fn prefix() -> PathBuf {
     Path::new("/").join(ENVIRONMENT)
 }
@@ -189,6 +184,7 @@ pub async fn service_root(
         let package = step_sources::as_package(&file, download)?;
         ground.install(package_names(&[package])?, &workshop.events).await?;
     }
+    workshop.events.stage(Stage::Resolve, None);
     let set = OpenSet::open(&workshop, &wheels, &constraints, workshop.target()).await?;
     let composed = set.compose(&workshop, &ground.site.wants).await?;
     let sources = StepSources::fetch(&workshop, &plan).await?;

@@ -12,7 +12,7 @@ use crate::input::bindep::active::Active;
 use crate::input::lists;
 use crate::input::steps::ProjectSteps;
 use crate::service::account::Ids;
-use crate::service::project_account::ProjectAccount;
+use crate::service::project_account::{ENVIRONMENT, ProjectAccount};
 use crate::service::steps::{Circumstances, StepPlan};
 use crate::vocab::account::AccountName;
 use crate::vocab::distro::Distro;
@@ -56,6 +56,12 @@ pub struct Site {
     pub active: Active,
 }
 
+/// Where the parts of a service's environment are, for Python 3.`minor`.
+#[must_use]
+pub fn scheme(minor: u8) -> Scheme {
+    Scheme::for_python(minor, &Path::new("/").join(ENVIRONMENT))
+}
+
 impl ServiceSpec {
     /// What this is on `found`, or on the distribution that it names itself. Profiles that nobody knows are
     /// warned of.
@@ -81,9 +87,8 @@ impl ServiceSpec {
             active,
         };
         site.wants.packages.extend(self.pydep.requirements(&site.active)?);
-        // Which Python packages a step asks for depends on no Python.
-        let plan =
-            self.plan(&site, &Scheme::for_python(0, Path::new("/")), Ids { uid: 0, gid: 0 })?;
+        // Which Python packages a step asks for depends on no Python, and on no user.
+        let plan = self.plan(&site, &scheme(0), Ids { uid: 0, gid: 0 })?;
         site.wants.packages.extend(plan.packages().iter().cloned());
         Ok(site)
     }

@@ -9,7 +9,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use loci::service::packages::{Packages, PackagesError};
-use loci::service::root::difference::{Difference, How};
+use loci::service::root::difference::{Change, Difference, How};
 use loci::service::root::ignored::Ignored;
 use loci::service::root::run::Root;
 use loci::service::root::snapshot::Snapshot;
@@ -55,7 +55,7 @@ fn installed(base: &Path, names: &[&str]) -> (Difference, Vec<u8>) {
 fn the_same_packages_make_the_same_layer() {
     for base in bases() {
         let (difference, layer) = installed(&base, &["lvm2", "apache2"]);
-        let paths: Vec<_> = difference.changes().iter().map(|change| change.path()).collect();
+        let paths: Vec<_> = difference.changes().iter().map(Change::path).collect();
         let removed = difference.changes().iter().filter(|change| change.how() == How::Removed);
         assert_eq!(removed.count(), 0);
         for must in
