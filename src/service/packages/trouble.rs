@@ -114,12 +114,11 @@ fn rank(trouble: &Trouble) -> u8 {
 }
 
 /// The signs, by manager: what stands before a name, and what ends it.
-const MISSING: [(&str, &str); 11] = [
+const MISSING: [(&str, &str); 10] = [
     ("Unable to locate package ", " "),
     ("Couldn't find any package by glob '", "'"),
     ("Version '", "' was not found"),
     ("Package '", "' has no installation candidate"),
-    ("Package ", " is not available, but is referred to"),
     ("No match for argument: ", " "),
     ("No package matches '", "'"),
     ("No package ", " available"),
@@ -190,8 +189,11 @@ fn of(line: &str) -> Option<Trouble> {
     } else if has(&FETCH) {
         Some(Trouble::Fetch { line: line_of(line) })
     } else if let Some(name) = between(&plain, &MISSING) {
-        // `Version '1' for 'name'`.
-        let name = name.replace("' for '", " of ");
+        // As it was asked for: of `Version '1' for 'name' was not found`, `name=1`.
+        let name = match name.split_once("' for '") {
+            Some((version, name)) => format!("{name}={version}"),
+            None => name,
+        };
         Some(Trouble::Missing { names: vec![name] })
     } else if has(&CONFLICT) {
         Some(Trouble::Conflict { line: line_of(line) })
@@ -237,7 +239,7 @@ mod tests {
         );
         case(
             "E: Version \u{2018}9\u{2019} for \u{2018}git\u{2019} was not found",
-            "package `9 of git` does not exist",
+            "package `git=9` does not exist",
         );
         case("E: Package 'foo' has no installation candidate", "package `foo` does not exist");
         case(

@@ -30,7 +30,7 @@ mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$run"
 mkdir -m 1777 "$run/lock"
 
 # Packages put it into what they make.
-echo localhost >/proc/sys/kernel/hostname
+hostname localhost 2>/dev/null || :
 
 while [ "$1" != -- ]; do
     # What is not there yet is in one of the above.
