@@ -4,6 +4,7 @@
 //! Needs root, a network, and plain tars of Debian bases in the folder that `LOCI_TEST_BASES` names
 //! (`bookworm.tar`, ...), as `debootstrap --variant=minbase` and `tar -C BASE -c .` make them.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -43,8 +44,11 @@ fn installed(base: &Path, names: &[&str]) -> (Difference, Vec<u8>) {
     let root = Root::private(dir.path()).unwrap().with_epoch(EPOCH);
     let packages = Packages::new(&root, PackageManager::Apt, "Debian").unwrap();
     let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let resolved = packages.resolve(&names, &mut |_| {}).unwrap();
     let changed = packages.install(&names, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
     assert!(names.iter().all(|name| changed.added.contains_key(name.as_str())), "{changed:?}");
+    assert_eq!(resolved, Some(changed.added));
+    assert_eq!(packages.resolve(&names, &mut |_| {}).unwrap(), Some(BTreeMap::new()));
     let difference = Difference::since(&snapshot, dir.path(), &Ignored::leftovers()).unwrap();
     let mut layer = Vec::new();
     difference.write_layer(dir.path(), EPOCH, &mut layer).unwrap();

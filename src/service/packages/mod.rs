@@ -7,10 +7,11 @@ pub mod trouble;
 mod policy;
 mod sweep;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use self::name::PackageName;
-use self::plan::installed;
+use self::plan::{installed, resolved};
 use self::policy::Policy;
 use self::sweep::{Made, sweep};
 use self::trouble::{Trouble, Watch};
@@ -28,6 +29,8 @@ pub struct Packages<'a> {
     manager: PackageManager,
     program: &'static str,
     distribution: String,
+    /// Whether the manager knows what there is.
+    fresh: Cell<bool>,
 }
 
 /// What has become different.
@@ -90,7 +93,10 @@ impl<'a> Packages<'a> {
         let programs = manager.programs();
         let program = programs.iter().find(|program| root.has_program(program));
         match program {
-            Some(program) => Ok(Self { root, manager, program, distribution: distribution.into() }),
+            Some(program) => {
+                let fresh = Cell::new(false);
+                Ok(Self { root, manager, program, distribution: distribution.into(), fresh })
+            }
             None => Err(PackagesError::Manager {
                 distribution: distribution.into(),
                 program: programs[0],
@@ -108,6 +114,30 @@ impl<'a> Packages<'a> {
         Ok(installed(lines.iter().map(String::as_str)))
     }
 
+    /// The packages that [`Packages::install`] would install or upgrade, with their versions; none when the manager
+    /// does not say. What it fetches to know that stays until the next change.
+    ///
+    /// # Errors
+    /// [`PackagesError`].
+    pub fn resolve(
+        &self,
+        names: &[PackageName],
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Option<BTreeMap<String, String>>, PackagesError> {
+        let (_, missing) = Self::split(names, &self.installed()?);
+        if missing.is_empty() {
+            return Ok(Some(BTreeMap::new()));
+        }
+        let Some(command) = self.manager.resolve(self.program, &missing) else { return Ok(None) };
+        self.refresh(on_line)?;
+        let mut lines = Vec::new();
+        self.run(&command, &mut |line| {
+            lines.push(line.to_owned());
+            on_line(line);
+        })?;
+        Ok(Some(resolved(lines.iter().map(String::as_str))))
+    }
+
     /// Installs those of `names` that are not installed, with what they depend on and nothing they only recommend,
     /// and removes what the manager leaves behind. No service is started. `on_line` hears what is said.
     ///
@@ -119,12 +149,11 @@ impl<'a> Packages<'a> {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Changed, PackagesError> {
         let before = self.installed()?;
-        let is_there =
-            |name: &&PackageName| before.iter().any(|(found, version)| name.is(found, version));
-        let missing: Vec<_> = names.iter().filter(|name| !is_there(name)).cloned().collect();
+        let (_, missing) = Self::split(names, &before);
         if missing.is_empty() {
             return Ok(Changed::default());
         }
+        self.refresh(on_line)?;
         self.change(&before, &self.manager.install(self.program, &missing), on_line)
     }
 
@@ -138,13 +167,31 @@ impl<'a> Packages<'a> {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Changed, PackagesError> {
         let before = self.installed()?;
-        let is_there =
-            |name: &&PackageName| before.iter().any(|(found, version)| name.is(found, version));
-        let there: Vec<_> = names.iter().filter(is_there).cloned().collect();
+        let (there, _) = Self::split(names, &before);
         if there.is_empty() {
             return Ok(Changed::default());
         }
         self.change(&before, &self.manager.remove(self.program, &there), on_line)
+    }
+
+    /// Those that are installed, and those that are not.
+    fn split(
+        names: &[PackageName],
+        installed: &BTreeMap<String, String>,
+    ) -> (Vec<PackageName>, Vec<PackageName>) {
+        let is_there =
+            |name: &PackageName| installed.iter().any(|(found, version)| name.is(found, version));
+        names.iter().cloned().partition(is_there)
+    }
+
+    fn refresh(&self, on_line: &mut dyn FnMut(&str)) -> Result<(), PackagesError> {
+        if !self.fresh.get() {
+            for command in self.manager.refresh(self.program) {
+                self.run(&command, on_line)?;
+            }
+            self.fresh.set(true);
+        }
+        Ok(())
     }
 
     fn change(
@@ -163,6 +210,7 @@ impl<'a> Packages<'a> {
             self.run(command, on_line)?;
         }
         drop(policy);
+        self.fresh.set(false);
         sweep(dir, &made)?;
         let after = self.installed()?;
         Ok(Changed::between(before, &after))

@@ -29,6 +29,9 @@ const APT_CHANGES: [&str; 7] = [
     "-o",
     "Dpkg::Options::=--force-unsafe-io",
 ];
+const APT_INSTALL: [&str; 1] = ["--no-install-recommends"];
+const ZYPPER: [&str; 1] = ["--non-interactive"];
+const ZYPPER_INSTALL: [&str; 2] = ["--no-recommends", "--auto-agree-with-licenses"];
 const DNF: [&str; 3] = ["-y", "--setopt=install_weak_deps=False", "--setopt=tsflags=nodocs"];
 
 impl PackageManager {
@@ -42,36 +45,45 @@ impl PackageManager {
         }
     }
 
-    /// What installs `names` by `program`, which is one of [`PackageManager::programs`].
+    /// What makes `program`, which is one of [`PackageManager::programs`], know what there is.
+    #[must_use]
+    pub fn refresh(self, program: &str) -> Vec<CommandLine> {
+        match self {
+            Self::Apt => vec![line(program, &[&APT, &["update"]], &[])],
+            // It does so by itself.
+            Self::Dnf => Vec::new(),
+            Self::Zypper => vec![line(program, &[&ZYPPER, &["refresh"]], &[])],
+        }
+    }
+
+    /// What installs `names` after a refresh.
     #[must_use]
     pub fn install(self, program: &str, names: &[PackageName]) -> Vec<CommandLine> {
         match self {
-            Self::Apt => vec![
-                line(program, &[&APT, &["update"]], &[]),
-                line(
-                    program,
-                    &[&APT, &["install", "--no-install-recommends"], &APT_CHANGES],
-                    names,
-                ),
-            ],
+            Self::Apt => {
+                vec![line(program, &[&APT, &["install"], &APT_INSTALL, &APT_CHANGES], names)]
+            }
             Self::Dnf => vec![
                 line(program, &[&DNF, &["install"]], names),
                 line(program, &[&["clean", "all"]], &[]),
             ],
             Self::Zypper => vec![
-                line(program, &[&["--non-interactive", "refresh"]], &[]),
-                line(
-                    program,
-                    &[&[
-                        "--non-interactive",
-                        "install",
-                        "--no-recommends",
-                        "--auto-agree-with-licenses",
-                    ]],
-                    names,
-                ),
-                line(program, &[&["--non-interactive", "clean", "--all"]], &[]),
+                line(program, &[&ZYPPER, &["install"], &ZYPPER_INSTALL], names),
+                line(program, &[&ZYPPER, &["clean", "--all"]], &[]),
             ],
+        }
+    }
+
+    /// What says after a refresh which versions would be installed, as [`resolved`] reads it. Only apt does in words
+    /// made to be read by programs.
+    #[must_use]
+    pub fn resolve(self, program: &str, names: &[PackageName]) -> Option<CommandLine> {
+        match self {
+            Self::Apt => {
+                let options: [&[&str]; 4] = [&APT, &["install"], &APT_INSTALL, &["--simulate"]];
+                Some(line(program, &options, names))
+            }
+            Self::Dnf | Self::Zypper => None,
         }
     }
 
@@ -92,7 +104,7 @@ impl PackageManager {
             )],
             Self::Dnf => vec![line(program, &[&["-y", "remove"]], names)],
             Self::Zypper => {
-                vec![line(program, &[&["--non-interactive", "remove", "--clean-deps"]], names)]
+                vec![line(program, &[&ZYPPER, &["remove", "--clean-deps"]], names)]
             }
         }
     }
@@ -130,6 +142,18 @@ pub fn installed<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeMap<Strin
     packages.collect()
 }
 
+/// The version of each package that would be installed, out of what the command of [`PackageManager::resolve`] says:
+/// `Inst NAME [OLD] (NEW SUITE [ARCHITECTURE])`.
+#[must_use]
+pub fn resolved<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let packages = lines.into_iter().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("Inst ")?.split_once(' ')?;
+        let version = rest.split_once('(')?.1.split([' ', ')']).next()?;
+        Some((name.to_owned(), version.to_owned()))
+    });
+    packages.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,13 +168,21 @@ mod tests {
         let mut said = String::new();
         for manager in [PackageManager::Apt, PackageManager::Dnf, PackageManager::Zypper] {
             let program = manager.programs()[0];
-            for plan in [manager.install(program, &names), manager.remove(program, &names)] {
+            let resolve = manager.resolve(program, &names).into_iter().collect();
+            let plans = [
+                manager.refresh(program),
+                resolve,
+                manager.install(program, &names),
+                manager.remove(program, &names),
+            ];
+            for plan in plans.into_iter().filter(|plan| !plan.is_empty()) {
                 said.push_str(&words(&plan).join("\n"));
                 said.push('\n');
             }
         }
         insta::assert_snapshot!(said, @r"
         apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 update
+        apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 install --no-install-recommends --simulate -- git g++
         apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 install --no-install-recommends -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -- git g++
         apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 purge --auto-remove -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o APT::AutoRemove::RecommendsImportant=false -o APT::AutoRemove::SuggestsImportant=false -- git g++
         dnf -y --setopt=install_weak_deps=False --setopt=tsflags=nodocs install -- git g++
@@ -173,5 +205,18 @@ mod tests {
         ];
         let expected = BTreeMap::from([("git".to_owned(), "1:2.39.5-0+deb12u2".to_owned())]);
         assert_eq!(installed(lines), expected);
+    }
+
+    #[test]
+    fn resolved_packages_are_read() {
+        let lines = [
+            "Reading package lists...",
+            "Inst libc6 [2.36-9] (2.36-9+deb12u14 Debian:12/stable [amd64])",
+            "Inst git (1:2.39.5-0+deb12u2 Debian:12/stable [amd64]) []",
+            "Conf git (1:2.39.5-0+deb12u2 Debian:12/stable [amd64])",
+        ];
+        let expected = [("git", "1:2.39.5-0+deb12u2"), ("libc6", "2.36-9+deb12u14")];
+        let expected = expected.map(|(name, version)| (name.to_owned(), version.to_owned()));
+        assert_eq!(resolved(lines), BTreeMap::from(expected));
     }
 }

@@ -109,7 +109,8 @@ fn rank(trouble: &Trouble) -> u8 {
         Trouble::Untrusted { .. } => 3,
         Trouble::Fetch { .. } => 4,
         Trouble::Missing { .. } => 5,
-        Trouble::Conflict { .. } => 6,
+        Trouble::Conflict { line } if line.contains("nothing provides") => 6,
+        Trouble::Conflict { .. } => 7,
     }
 }
 
@@ -164,12 +165,12 @@ const FETCH: [&str; 8] = [
     "Download (curl) error",
     "Unable to fetch some archives",
 ];
-const CONFLICT: [&str; 3] = ["nothing provides ", "conflicting requests", "Problem: "];
+const CONFLICT: [&str; 2] = ["nothing provides ", "Problem: "];
 
 fn of(line: &str) -> Option<Trouble> {
     let has = |signs: &[&str]| signs.iter().any(|sign| line.contains(sign));
     let line_of = |line: &str| {
-        let heads = ["E: ", "W: ", "Error: ", "error: "];
+        let heads = ["E: ", "W: ", "Error: ", "error: ", "Problem: ", "- "];
         heads.iter().find_map(|head| line.strip_prefix(head)).unwrap_or(line).to_owned()
     };
     // apt writes the quotation marks of the language.
@@ -278,8 +279,10 @@ mod tests {
             "foo : Depends: bar (>= 2) but 1 is to be installed",
         );
         case(
-            " - nothing provides libfoo.so needed by bar-1.x86_64",
-            "- nothing provides libfoo.so needed by bar-1.x86_64",
+            "Error:
+ Problem: conflicting requests
+  - nothing provides libfoo.so needed by bar-1.x86_64",
+            "nothing provides libfoo.so needed by bar-1.x86_64",
         );
     }
 }
