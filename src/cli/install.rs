@@ -11,7 +11,7 @@ use super::exit::CliError;
 use super::index_args::IndexArgs;
 use super::output;
 use super::root_guard;
-use super::run_args::{GlobalArgs, block_on, paint};
+use super::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use super::service_args::{ServiceArgs, SystemArgs, given};
 use super::shop_args::ShopArgs;
 use crate::image::reference::Reference;
@@ -135,7 +135,7 @@ fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliErr
         global.say(&summary::prepared(site.packages.len(), paint()));
         return Ok(ExitCode::SUCCESS);
     }
-    let wheels = args.wheels()?;
+    let (wheels, epoch) = (args.wheels()?, source_date_epoch()?);
     let (global, _scratch) = global.with_scratch_store()?;
     let ground = block_on(async { Ok(PreparedRoot::prepare(&spec, &events).await?) })?;
     let workshop = args.shop.open(&global, &args.index, events)?;
@@ -144,7 +144,7 @@ fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliErr
         let constraints = workshop.documents(&args.constraints).await?;
         let mut ground = ground;
         ground.site.wants.build_constraints = args.shop.build_constraints(&workshop).await?;
-        let job = RootJob { spec, ground, wheels, constraints };
+        let job = RootJob { spec, ground, wheels, constraints, epoch };
         service_root(Arc::clone(&workshop), job).await.map_err(unmet)
     });
     drop(display);

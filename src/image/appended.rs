@@ -27,6 +27,7 @@ use super::error::{ImageError, io_error};
 use super::layout::LayoutSink;
 use super::manifest::{BlobRef, Document, OCI_MANIFEST};
 use super::reference::Reference;
+use super::registry::referrers::{Artifact, ArtifactKind};
 use super::transfer::{Image, Sink, transfer};
 use super::tree::{ImageTree, Root};
 use super::tree_layer::TreeLayer;
@@ -60,12 +61,14 @@ pub enum AddedContent {
 pub struct Addition {
     /// Layers, the lowest first.
     pub layers: Vec<AddedLayer>,
-    /// Variables of its environment, by name; in a value `$NAME` at its end stands for the base's.
+    /// Directories that go before those that the base's PATH has.
     pub path: Vec<String>,
     /// What the image says of itself, in its configuration.
     pub labels: BTreeMap<String, String>,
     /// The same, in its manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Its bill of materials, which stands beside the image in a registry.
+    pub bill: Option<Bytes>,
     /// When it is said to have been made, in seconds since 1970.
     pub epoch: u64,
 }
@@ -137,6 +140,7 @@ impl Shipment {
         progress: &Progress,
     ) -> Result<Written, ImageError> {
         let (shipment, base, to) = (Arc::clone(self), base.clone(), destination.clone());
+        let (bill, created) = (addition.bill.clone(), Civil::of(addition.epoch).to_string());
         let (tree, blobs, below) = blocking(move || {
             let (tree, blobs) = shipment.joined(&base, &addition)?;
             let below = Image {
@@ -158,7 +162,12 @@ impl Shipment {
         let mut own = tree.clone();
         own.blobs.retain(|blob| !added.contains(&blob.digest));
         let images = [below, Image { tree: own, source: BlobSource::Local(Arc::new(blobs)) }];
-        let moved = transfer(&images, &tree, &sink, &[], progress).await?;
+        let bills = bill.iter().zip(&tree.roots).map(|(bill, root)| {
+            let (kind, created) = (ArtifactKind::Bill, Some(created.clone()));
+            Artifact::new(kind, &root.reference, bill.clone(), created)
+        });
+        let artifacts: Vec<Artifact> = bills.collect();
+        let moved = transfer(&images, &tree, &sink, &artifacts, progress).await?;
         Ok(Written {
             images: tree.named(),
             bytes: moved.written,

@@ -79,6 +79,7 @@ fn addition() -> Addition {
         path: vec!["/var/lib/x/bin".into()],
         labels: [("yours".to_owned(), "2".to_owned())].into(),
         annotations: [("a".to_owned(), "b".to_owned())].into(),
+        bill: None,
         epoch: 5,
     }
 }

@@ -17,11 +17,13 @@ use super::error::PipelineError;
 use super::events::Activity;
 use super::foundation::{Foundation, store_layer, unpacked};
 use super::install::warn_of_collisions;
+use super::service_files::{Ground, service_files};
 use super::spec::{ServiceSpec, Site, scheme};
 use super::step_sources::StepSources;
 use super::workshop::Workshop;
 use crate::image::appended::{AddedContent, AddedLayer};
 use crate::image::base::Base;
+use crate::image::sbom::BaseImage;
 use crate::image::tree_layer::{self, Body, TreeLayer};
 use crate::service::act;
 use crate::service::assembly;
@@ -61,6 +63,8 @@ pub(super) struct Assembled {
     pub(super) layers: Vec<AddedLayer>,
     /// What the image says of itself.
     pub(super) annotations: BTreeMap<String, String>,
+    /// Its bill of materials.
+    pub(super) bill: Vec<u8>,
 }
 
 /// All that goes into one image.
@@ -97,7 +101,8 @@ impl Assembly<'_> {
             layers.push(AddedLayer { comment: layer.comment, content });
         }
         let mut nodes = skeleton;
-        nodes.extend(composed.info(spec.name.as_str(), &self.foundation.packages).nodes());
+        let (files, bill) = self.files(&composed).await?;
+        nodes.extend(files);
         if !plan.needs_root() {
             nodes.extend(act::nodes(&plan, &sources.places)?);
         }
@@ -112,7 +117,22 @@ impl Assembly<'_> {
             layers.extend(self.steps_layer(&layers, plan, sources).await?);
         }
         let annotations = self.describe(&composed);
-        Ok(Assembled { composed, layers, annotations })
+        Ok(Assembled { composed, layers, annotations, bill })
+    }
+
+    /// What the image says of itself in files, and its bill of materials by itself.
+    async fn files(&self, composed: &Composed) -> Result<(Vec<Node>, Vec<u8>), PipelineError> {
+        let (composed, foundation) = (composed.clone(), Arc::clone(self.foundation));
+        let (name, distro) = (self.spec.name.to_string(), self.site.distro.clone());
+        let base =
+            BaseImage { name: self.base.name().to_owned(), digest: Some(self.base.digest()) };
+        let epoch = self.epoch;
+        blocking(move || {
+            let packages = &foundation.packages;
+            let ground = Ground { distro: &distro, packages, base: Some(base), epoch };
+            service_files(&name, &composed, &ground)
+        })
+        .await
     }
 
     async fn environment(

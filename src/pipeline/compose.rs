@@ -24,7 +24,6 @@ use crate::input::project::ProjectSource;
 use crate::resolve::problem::{PinForce, Prereleases, Problem};
 use crate::resolve::resolution::{Resolution, resolve};
 use crate::service::environment::Installation;
-use crate::service::image_info::ImageInfo;
 use crate::vocab::requirement::{PackageName, Requirement};
 use crate::vocab::target::Target;
 use crate::wheel::direct_url::DirectUrl;
@@ -203,35 +202,6 @@ impl Composed {
                 }
             })
             .collect())
-    }
-
-    /// What the image of the service `name` says it is made of, `distribution` being its distribution's
-    /// packages.
-    #[must_use]
-    pub fn info(&self, name: &str, distribution: &BTreeMap<String, String>) -> ImageInfo {
-        let version = |name: &PackageName| {
-            self.resolution.packages.get(name).map(|p| p.version.to_string()).unwrap_or_default()
-        };
-        let mut info = ImageInfo {
-            project: name.to_owned(),
-            version: version(&self.project),
-            python: self
-                .resolution
-                .packages
-                .keys()
-                .map(|name| (name.to_string(), version(name)))
-                .collect(),
-            distribution: distribution.clone().into_iter().collect(),
-            ..ImageInfo::default()
-        };
-        if let Some(DirectUrl::Git { url, requested_revision, commit_id }) =
-            self.direct_urls.get(&self.project)
-        {
-            info.repository = Some(url.clone());
-            info.reference.clone_from(requested_revision);
-            info.commit = Some(commit_id.clone());
-        }
-        info
     }
 
     /// Every package, `name==version`, by name.

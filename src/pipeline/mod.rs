@@ -31,6 +31,7 @@ pub mod compose;
 pub mod spec;
 mod step_sources;
 pub mod foundation;
+mod service_files;
 mod assembled;
 pub mod service_images;
 pub mod service_root;

@@ -216,6 +216,7 @@ async fn send(
         path: vec![format!("/{ENVIRONMENT}/bin")],
         labels: assembled.annotations.clone(),
         annotations: assembled.annotations,
+        bill: Some(assembled.bill.into()),
         epoch,
     };
     let mut written = Vec::with_capacity(service.destinations.len());

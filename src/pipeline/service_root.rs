@@ -14,6 +14,7 @@ use super::error::PipelineError;
 use super::events::{Activity, Events, Stage, Task};
 use super::foundation::package_names;
 use super::install::install_all;
+use super::service_files::{Ground, service_files};
 use super::spec::{ServiceSpec, Site, scheme};
 use super::step_sources::{self, StepSources};
 use super::workshop::Workshop;
@@ -49,6 +50,8 @@ pub struct RootJob {
     pub wheels: Reference,
     /// Pins to keep to, in place of those that the set brings.
     pub constraints: Vec<Document>,
+    /// When the image is said to have been made, in seconds since 1970.
+    pub epoch: u64,
 }
 
 /// A root with the distribution's packages that a service needs.
@@ -174,7 +177,7 @@ pub async fn service_root(
     job: RootJob,
 ) -> Result<RootSummary, PipelineError> {
     let begun = Instant::now();
-    let RootJob { spec, ground, wheels, constraints } = job;
+    let RootJob { spec, ground, wheels, constraints, epoch } = job;
     let before = accounts()?;
     let ids = ids(&spec.name, spec.account.as_ref(), &before)?;
     let plan = spec.plan(&ground.site, &scheme(workshop.target().minor()), ids)?;
@@ -192,10 +195,12 @@ pub async fn service_root(
 
     let project = spec.name.to_string();
     let mut nodes = skeleton;
-    nodes.extend(composed.info(&project, &installed).nodes());
     let (root, events) = (ground.root.clone(), workshop.events.clone());
     let packages = composed.freeze();
+    let distro = ground.distro.clone();
     let files = blocking(move || {
+        let known = Ground { distro: &distro, packages: &installed, base: None, epoch };
+        nodes.extend(service_files(&project, &composed, &known)?.0);
         // The environment's directory comes with it.
         nodes.retain(|node| node.path.as_str() != ENVIRONMENT);
         node::write(root.dir(), &nodes)?;
