@@ -26,8 +26,10 @@ use super::tree::Platforms;
 /// An image to make others upon.
 #[derive(Debug, Clone)]
 pub struct Base {
-    /// What it is called in errors and annotations.
+    /// What it is called in errors.
     pub(super) origin: String,
+    /// What others can find it by, when it is in a registry.
+    published: Option<String>,
     /// The digest of its manifest.
     pub(super) digest: Digest,
     /// Its configuration.
@@ -69,7 +71,12 @@ impl Base {
             .iter()
             .map(|layer| as_oci(&BlobRef::of(layer, &origin)?, &origin))
             .collect::<Result<Vec<_>, _>>()?;
+        let published = match reference {
+            Reference::Registry(name) => Some(name.to_string()),
+            _ => None,
+        };
         let base = Self {
+            published,
             digest: document.reference.digest,
             origin: origin.clone(),
             config,
@@ -87,6 +94,12 @@ impl Base {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.origin
+    }
+
+    /// What others can find it by: none for a file or folder of this machine.
+    #[must_use]
+    pub fn published(&self) -> Option<&str> {
+        self.published.as_deref()
     }
 
     /// The digest of its manifest.

@@ -247,11 +247,12 @@ impl Assembly<'_> {
         let mut said = BTreeMap::from([
             (ANNOTATION_CREATED, Civil::of(self.epoch).to_string()),
             (ANNOTATION_TITLE, self.spec.name.to_string()),
-            (ANNOTATION_BASE_IMAGE_NAME, self.base.name().to_owned()),
             (ANNOTATION_BASE_IMAGE_DIGEST, self.base.digest().to_string()),
             (PROJECT, self.spec.name.to_string()),
             (CONSTRAINTS, Digest::of(self.set.constraints.as_bytes()).to_string()),
         ]);
+        let published = self.base.published().map(str::to_owned);
+        said.extend(published.map(|name| (ANNOTATION_BASE_IMAGE_NAME, name)));
         if let Some(package) = version {
             said.insert(ANNOTATION_VERSION, package.version.to_string());
         }

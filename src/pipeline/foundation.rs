@@ -60,12 +60,22 @@ struct Remembered {
     packages: BTreeMap<String, String>,
 }
 
+/// Whether what is remembered of packages is good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// It is.
+    No,
+    /// The distribution is asked whether it has newer ones, and then they are installed.
+    Packages,
+}
+
 /// Makes foundations upon one base.
 pub struct Ground {
     workshop: Arc<Workshop>,
     base: Base,
     epoch: u64,
     python: String,
+    refresh: Refresh,
     /// What the base is.
     pub distro: Distro,
 }
@@ -80,6 +90,7 @@ impl Ground {
         base: Base,
         python: &Path,
         epoch: u64,
+        refresh: Refresh,
     ) -> Result<Self, PipelineError> {
         let memo = workshop.store.memo("bases");
         let os_release = match memo.get::<String>(&base.digest()) {
@@ -95,7 +106,7 @@ impl Ground {
             PipelineError::UnknownDistro { base: base.name().to_owned(), source }
         })?;
         let python = python.to_string_lossy().into_owned();
-        Ok(Self { workshop: Arc::clone(workshop), base, epoch, python, distro })
+        Ok(Self { workshop: Arc::clone(workshop), base, epoch, python, refresh, distro })
     }
 
     /// The base with these packages of `distro`: as it is remembered, or made now.
@@ -119,6 +130,12 @@ impl Ground {
             Some((digest, size)) => self.workshop.store.size(digest) == Some(*size),
             None => true,
         });
+        let known = match (known, self.refresh) {
+            (Some(known), Refresh::Packages) if !self.is_current(distro, names, &known).await? => {
+                None
+            }
+            (known, _) => known,
+        };
         let remembered = match known {
             Some(known) => known,
             None => {
@@ -130,22 +147,38 @@ impl Ground {
         remembered.foundation(&self.python, names.len())
     }
 
+    /// Whether the distribution would install just what is remembered.
+    async fn is_current(
+        &self,
+        distro: &Distro,
+        names: &[String],
+        known: &Remembered,
+    ) -> Result<bool, PipelineError> {
+        let (names, distro) = (package_names(names)?, distro.clone());
+        let dir = unpacked(&self.workshop, &self.base).await?;
+        let resolved = blocking(move || {
+            let root = Root::private(dir.path())?;
+            let packages = packages_of(&root, &distro)?;
+            Ok(packages.resolve(&names, &mut |line| tracing::debug!("{line}"))?)
+        });
+        Ok(resolved.await?.is_some_and(|resolved| {
+            resolved.iter().all(|(name, version)| known.packages.get(name) == Some(version))
+        }))
+    }
+
     async fn make(&self, distro: &Distro, names: &[String]) -> Result<Remembered, PipelineError> {
-        let manager = distro
-            .manager()
-            .ok_or_else(|| PipelineError::NoManager { distribution: distro.to_string() })?;
         let names = package_names(names)?;
         blocking(|| Ok(Root::check_private()?)).await?;
         let dir = unpacked(&self.workshop, &self.base).await?;
         let file = format!("{} packages of {distro}", names.len());
         let task = self.workshop.events.start(Activity::Install { file });
         let (store, epoch, python) = (self.workshop.store.clone(), self.epoch, self.python.clone());
-        let distribution = distro.to_string();
+        let distro = distro.clone();
         task.run(|_| async move {
             blocking(move || {
                 let root = Root::private(dir.path())?.with_epoch(epoch);
                 let snapshot = Snapshot::of(dir.path())?;
-                let packages = Packages::new(&root, manager, &distribution)?;
+                let packages = packages_of(&root, &distro)?;
                 packages.install(&names, &mut |line| tracing::debug!("{line}"))?;
                 let installed = packages.installed()?;
                 let interpreter = ask(&root, &python)?;
@@ -179,6 +212,21 @@ impl Remembered {
             facts: self.facts,
             packages: self.packages,
         })
+    }
+}
+
+/// The packages of a root of `distro`.
+///
+/// # Errors
+/// When nobody here knows its package manager, or the root has none.
+pub(super) fn packages_of<'a>(
+    root: &'a Root,
+    distro: &Distro,
+) -> Result<Packages<'a>, PipelineError> {
+    let distribution = distro.to_string();
+    match distro.manager() {
+        Some(manager) => Ok(Packages::new(root, manager, &distribution)?),
+        None => Err(PipelineError::NoManager { distribution }),
     }
 }
 

@@ -13,7 +13,7 @@ use super::assembled::{Assembled, Assembly};
 use super::compose::OpenSet;
 use super::error::PipelineError;
 use super::events::{Activity, Stage};
-use super::foundation::{Foundation, Ground};
+use super::foundation::{Foundation, Ground, Refresh};
 use super::spec::{ServiceSpec, Site};
 use super::summary::WrittenReport;
 use super::workshop::Workshop;
@@ -45,6 +45,8 @@ pub struct ImagesJob {
     pub annotations: BTreeMap<String, String>,
     /// The time everything in the images is given, in seconds since 1970.
     pub epoch: u64,
+    /// Whether the distribution is asked for newer packages.
+    pub refresh: Refresh,
 }
 
 /// An image to be made.
@@ -94,7 +96,7 @@ pub async fn service_images(
     workshop.events.stage(Stage::Resolve, None);
     let machine = workshop.builder.interpreter().target().platform().arch();
     let base = Base::open(&job.base, machine, &workshop.access()).await?;
-    let ground = Ground::find(&workshop, base.clone(), &job.python, job.epoch).await?;
+    let ground = Ground::find(&workshop, base.clone(), &job.python, job.epoch, job.refresh).await?;
     let sites =
         job.services.iter().map(|service| service.spec.on(&ground.distro, &workshop.events));
     let sites = sites.collect::<Result<Vec<Site>, _>>()?;

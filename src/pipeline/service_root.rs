@@ -12,7 +12,7 @@ use super::blocking;
 use super::compose::OpenSet;
 use super::error::PipelineError;
 use super::events::{Activity, Events, Stage, Task};
-use super::foundation::package_names;
+use super::foundation::{package_names, packages_of};
 use super::install::install_all;
 use super::service_files::{Ground, service_files};
 use super::spec::{ServiceSpec, Site, scheme};
@@ -132,8 +132,7 @@ impl PreparedRoot {
             .await?;
         }
         let (root, distro) = (self.root.clone(), self.distro.clone());
-        let list = |packages: &Packages<'_>| packages.installed();
-        blocking(move || packages_of(&root, &distro, list)).await
+        blocking(move || Ok(packages_of(&root, &distro)?.installed()?)).await
     }
 
     async fn change(
@@ -142,21 +141,9 @@ impl PreparedRoot {
         change: impl FnOnce(&Packages<'_>) -> Result<(), PackagesError> + Send + 'static,
     ) -> Result<(), PipelineError> {
         let (root, distro) = (self.root.clone(), self.distro.clone());
-        task.run(|_| async move { blocking(move || packages_of(&root, &distro, change)).await })
-            .await
+        let change = move || Ok(change(&packages_of(&root, &distro)?)?);
+        task.run(|_| blocking(change)).await
     }
-}
-
-fn packages_of<T>(
-    root: &Root,
-    distro: &Distro,
-    work: impl FnOnce(&Packages<'_>) -> Result<T, PackagesError>,
-) -> Result<T, PipelineError> {
-    let distribution = distro.to_string();
-    let manager = distro
-        .manager()
-        .ok_or_else(|| PipelineError::NoManager { distribution: distribution.clone() })?;
-    Ok(work(&Packages::new(root, manager, &distribution)?)?)
 }
 
 fn accounts() -> Result<AccountFiles, PipelineError> {

@@ -14,8 +14,12 @@ use crate::cli::service_args::{ServiceArgs, SystemArgs};
 use crate::cli::shop_args::ShopArgs;
 use crate::image::reference::Reference;
 use crate::pipeline::events::Events;
+use crate::pipeline::foundation::Refresh;
 use crate::pipeline::service_images::{ImagesJob, ServiceImage, service_images};
 use crate::report::summary;
+
+/// What stands for a project's name in a destination.
+const PLACEHOLDER: &str = "{project}";
 
 #[derive(Debug, Args)]
 pub(super) struct ServicesArgs {
@@ -52,6 +56,9 @@ pub(super) struct ServicesArgs {
     /// Pins to keep to, instead of those the set brings, repeatable
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
+    /// Ask the distribution whether it has newer packages than those that are remembered
+    #[arg(long)]
+    refresh_packages: bool,
     #[command(flatten)]
     service: ServiceArgs,
     #[command(flatten)]
@@ -64,6 +71,22 @@ pub(super) struct ServicesArgs {
     index: IndexArgs,
 }
 
+/// Where the image of `project` goes: what is no image cannot be one of a service.
+fn destination(output: &str, project: &str) -> Result<Reference, CliError> {
+    match output.replace(PLACEHOLDER, project).parse()? {
+        reference @ (Reference::Oci { .. }
+        | Reference::OciArchive { .. }
+        | Reference::DockerArchive { .. }
+        | Reference::Registry(_)) => Ok(reference),
+        other => Err(CliError::Value {
+            option: "--output",
+            text: other.to_string(),
+            reason: "is no place for an image: `docker://`, `oci:`, `oci-archive:` and `docker-archive:` are"
+                .into(),
+        }),
+    }
+}
+
 /// Runs `loci build PROJECT...`.
 pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, CliError> {
     let base = args.from.as_deref().unwrap_or_default().parse::<Reference>()?;
@@ -74,9 +97,21 @@ pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, 
         let destinations = args
             .outputs
             .iter()
-            .map(|output| output.replace("{project}", &name).parse())
+            .map(|output| destination(output, &name))
             .collect::<Result<Vec<Reference>, _>>()?;
         services.push(ServiceImage { spec: args.system.spec(&name, wants)?, destinations });
+    }
+    if let Some(output) = args.outputs.iter().find(|output| !output.contains(PLACEHOLDER))
+        && services.len() > 1
+    {
+        return Err(CliError::Value {
+            option: "--output",
+            text: output.clone(),
+            reason: format!(
+                "is one place for {} images; `{PLACEHOLDER}` in it makes a place of each",
+                services.len()
+            ),
+        });
     }
     let (epoch, annotations) = (source_date_epoch()?, args.image.annotations()?);
     let display = global.display();
@@ -89,7 +124,12 @@ pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, 
         for service in &mut services {
             service.spec.wants.build_constraints.clone_from(&build_constraints);
         }
-        let job = ImagesJob { base, python, wheels, constraints, services, annotations, epoch };
+        let refresh = match args.refresh_packages {
+            true => Refresh::Packages,
+            false => Refresh::No,
+        };
+        let job =
+            ImagesJob { base, python, wheels, constraints, services, annotations, epoch, refresh };
         Ok(service_images(Arc::clone(&workshop), job).await?)
     });
     drop(display);
