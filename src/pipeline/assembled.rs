@@ -90,6 +90,9 @@ impl Assembly<'_> {
         // Who a user is stands before anything is fetched or built.
         let skeleton = skeleton(&spec.name, spec.account.as_ref(), &accounts, &plan)?;
         let composed = self.set.compose(self.workshop, &self.site.wants).await?;
+        let environment: SafePath = ENVIRONMENT.parse().expect("a fixed path");
+        let present = facts.present(&environment.join(&scheme(minor).site_packages()));
+        let composed = composed.beside(present, &self.workshop.events);
         let sources = StepSources::fetch(self.workshop, &plan).await?;
 
         let environment = self.environment(&composed).await?;
@@ -145,13 +148,16 @@ impl Assembly<'_> {
         blocking(move || {
             let installations = composed.installations()?;
             let prefix = format!("/{ENVIRONMENT}");
-            let planned = PlannedEnvironment::plan(
+            let mut planned = PlannedEnvironment::plan(
                 Path::new(&prefix),
                 &foundation.interpreter,
                 Visible::System,
                 &installations,
             )
             .map_err(PrefixError::from)?;
+            if composed.is_extension() {
+                planned.own = None;
+            }
             warn_of_collisions(&planned.collisions, &workshop.events);
             let depth = depth + foundation.layers.len();
             let there = foundation.facts.directories();

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::blocking;
 use super::error::PipelineError;
-use super::events::Activity;
+use super::events::{Activity, Events};
 use super::project::{ProjectWheel, project_wheel};
 use super::provision::SetProvision;
 use super::set_source::{SetSource, Supply, checked_digest};
@@ -24,6 +24,7 @@ use crate::input::project::ProjectSource;
 use crate::resolve::problem::{PinForce, Prereleases, Problem};
 use crate::resolve::resolution::{Resolution, resolve};
 use crate::service::environment::Installation;
+use crate::service::present::Present;
 use crate::vocab::requirement::{PackageName, Requirement};
 use crate::vocab::target::Target;
 use crate::wheel::direct_url::DirectUrl;
@@ -72,6 +73,8 @@ pub struct Composed {
     pub wheels: Vec<LocatedWheel>,
     /// Where the wheels of projects came from that are not from an index (PEP 610).
     pub direct_urls: BTreeMap<PackageName, DirectUrl>,
+    /// What the environment has already, when it is there.
+    present: Option<Present>,
 }
 
 impl OpenSet {
@@ -161,7 +164,7 @@ impl OpenSet {
         let asked = |wheel: &LocatedWheel| resolution.packages[wheel.filename.name()].requested;
         wheels.sort_by_key(|wheel| (!asked(wheel), wheel.filename.name().clone()));
         let project = wants.project.requirement.name.clone();
-        Ok(Composed { project, resolution, wheels, direct_urls })
+        Ok(Composed { project, resolution, wheels, direct_urls, present: None })
     }
 }
 
@@ -204,10 +207,43 @@ impl Composed {
             .collect())
     }
 
-    /// Every package, `name==version`, by name.
+    /// The same, for an environment that has `present` already, if it is there: what is there stays, and is warned
+    /// of when it is of another version.
+    #[must_use]
+    pub fn beside(mut self, present: Option<Present>, events: &Events) -> Self {
+        let Some(present) = present else { return self };
+        self.wheels.retain(|wheel| {
+            let (name, version) = (wheel.filename.name(), wheel.filename.version().to_string());
+            let there = present.version(name);
+            if let Some(there) = there.filter(|there| *there != version) {
+                events.warn(format!("`{name}` {there} is there already, and {version} was wanted"));
+            }
+            there.is_none()
+        });
+        self.present = Some(present);
+        self
+    }
+
+    /// Whether it goes into an environment that is there.
+    #[must_use]
+    pub const fn is_extension(&self) -> bool {
+        self.present.is_some()
+    }
+
+    /// Every package of the environment and its version, by name.
+    #[must_use]
+    pub fn packages(&self) -> BTreeMap<PackageName, String> {
+        let own = self.resolution.packages.iter();
+        let mut packages: BTreeMap<_, _> =
+            own.map(|(name, package)| (name.clone(), package.version.to_string())).collect();
+        let there = self.present.iter().flat_map(Present::iter);
+        packages.extend(there.map(|(name, version)| (name.clone(), version.to_owned())));
+        packages
+    }
+
+    /// The same, as lines: `name==version`.
     #[must_use]
     pub fn freeze(&self) -> Vec<String> {
-        let packages = self.resolution.packages.iter();
-        packages.map(|(name, package)| format!("{name}=={}", package.version)).collect()
+        self.packages().iter().map(|(name, version)| format!("{name}=={version}")).collect()
     }
 }

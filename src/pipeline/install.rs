@@ -1,6 +1,6 @@
 //! A service's environment below a prefix, from a set of wheels, without a network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::events::{Activity, Ending, Events, Stage};
 use super::workshop::Workshop;
 use crate::image::reference::Reference;
 use crate::input::document::Document;
-use crate::service::prefix::{Prefix, install};
+use crate::service::prefix::{Prefix, extend, install};
 use crate::wheel::claims::SharedPath;
 
 /// What is to be installed, and where.
@@ -75,6 +75,22 @@ pub(super) fn install_all(
     events.stage(Stage::Install, Some(composed.wheels.len()));
     let installations = composed.installations()?;
     let installed = install(prefix, &workshop.interpreter, &installations, &|file| {
+        events.start(Activity::Install { file: file.into() }).end(Ending::Done);
+    })?;
+    warn_of_collisions(&installed.collisions, events);
+    Ok(installed.files)
+}
+
+/// Puts what a service consists of into the environment at `prefix`, and says how many files that are.
+pub(super) fn extend_all(
+    workshop: &Workshop,
+    prefix: &Path,
+    composed: &Composed,
+) -> Result<usize, PipelineError> {
+    let events = &workshop.events;
+    events.stage(Stage::Install, Some(composed.wheels.len()));
+    let installations = composed.installations()?;
+    let installed = extend(prefix, &workshop.interpreter, &installations, &|file| {
         events.start(Activity::Install { file: file.into() }).end(Ending::Done);
     })?;
     warn_of_collisions(&installed.collisions, events);

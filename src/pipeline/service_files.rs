@@ -1,5 +1,5 @@
 //! What the image of a service says of itself, in files: LOCI's lists, the lock (PEP 751) and the bill of
-//! materials (CycloneDX), all in `/etc/image_info`.
+//! materials (`CycloneDX`), all in `/etc/image_info`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,11 +74,10 @@ fn version(composed: &Composed, name: &PackageName) -> String {
 }
 
 fn info(name: &str, composed: &Composed, distribution: &BTreeMap<String, String>) -> ImageInfo {
-    let packages = composed.resolution.packages.keys();
     let mut info = ImageInfo {
         project: name.to_owned(),
         version: version(composed, &composed.project),
-        python: packages.map(|name| (name.to_string(), version(composed, name))).collect(),
+        python: composed.packages().into_iter().map(|(n, v)| (n.to_string(), v)).collect(),
         distribution: distribution.clone().into_iter().collect(),
         ..ImageInfo::default()
     };

@@ -13,7 +13,7 @@ use super::compose::OpenSet;
 use super::error::PipelineError;
 use super::events::{Activity, Events, Stage, Task};
 use super::foundation::{package_names, packages_of};
-use super::install::install_all;
+use super::install::{extend_all, install_all};
 use super::service_files::{Ground, service_files};
 use super::spec::{ServiceSpec, Site, scheme};
 use super::step_sources::{self, StepSources};
@@ -29,6 +29,7 @@ use crate::service::node;
 use crate::service::packages::name::PackageName;
 use crate::service::packages::{Packages, PackagesError};
 use crate::service::prefix::{Existing, Prefix};
+use crate::service::present::Present;
 use crate::service::project_account::ENVIRONMENT;
 use crate::service::root::run::Root;
 use crate::service::run_step;
@@ -177,6 +178,9 @@ pub async fn service_root(
     workshop.events.stage(Stage::Resolve, None);
     let set = OpenSet::open(&workshop, &wheels, &constraints, workshop.target()).await?;
     let composed = set.compose(&workshop, &ground.site.wants).await?;
+    let site_packages = prefix().join(scheme(workshop.target().minor()).site_packages());
+    let present = Present::in_directory(&site_packages)?;
+    let composed = composed.beside(present, &workshop.events);
     let sources = StepSources::fetch(&workshop, &plan).await?;
     let installed = ground.finish(&workshop.events).await?;
 
@@ -192,7 +196,10 @@ pub async fn service_root(
         nodes.retain(|node| node.path.as_str() != ENVIRONMENT);
         node::write(root.dir(), &nodes)?;
         let prefix = Prefix { path: prefix(), existing: Existing::Keep, visible: Visible::System };
-        let files = install_all(&workshop, &prefix, &composed)?;
+        let files = match composed.is_extension() {
+            false => install_all(&workshop, &prefix, &composed)?,
+            true => extend_all(&workshop, &prefix.path, &composed)?,
+        };
         let task = events.start(Activity::Run { step: project_steps(&plan) });
         act::act(root.dir(), &plan, &sources.places, &mut |step| run_step::run(&root, step))?;
         drop(task);

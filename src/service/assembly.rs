@@ -46,9 +46,12 @@ pub fn layers(
     depth: usize,
     epoch: u64,
 ) -> Vec<EnvironmentLayer> {
-    let mut own = TreeLayer::new(epoch);
-    own.extend(prefix, environment.own.entries());
-    let mut layers = vec![("a Python environment".to_owned(), own)];
+    let mut layers = Vec::new();
+    if let Some(environment) = &environment.own {
+        let mut own = TreeLayer::new(epoch);
+        own.extend(prefix, environment.entries());
+        layers.push(("a Python environment".to_owned(), own));
+    }
     let alone = MOST.saturating_sub(depth + OTHERS).min(MOST_ALONE);
     let (services, mut others): (Vec<_>, Vec<_>) =
         environment.wheels.iter().partition(|wheel| wheel.requested);

@@ -38,8 +38,8 @@ pub enum Visible {
 
 /// An environment to be.
 pub struct PlannedEnvironment {
-    /// The files that make it one.
-    pub own: Environment,
+    /// The files that make it one; none when it is there already.
+    pub own: Option<Environment>,
     /// Its wheels, in the order in which they claimed their paths.
     pub wheels: Vec<PlannedWheel>,
     /// Paths that two wheels write with different bytes: the first wheel's file is there.
@@ -105,14 +105,15 @@ impl PlannedEnvironment {
             collisions.extend(shared.into_iter().filter(|path| !path.identical));
             planned.push(PlannedWheel { file, requested: installation.requested, tree, whole });
         }
-        Ok(Self { own, wheels: planned, collisions })
+        Ok(Self { own: Some(own), wheels: planned, collisions })
     }
 
     /// How many files it has, its own included.
     #[must_use]
     pub fn files(&self) -> usize {
         let wheels = self.wheels.iter().map(|wheel| wheel.tree.entries().len());
-        self.own.entries().len() + wheels.sum::<usize>()
+        let own = self.own.as_ref().map_or(0, |own| own.entries().len());
+        own + wheels.sum::<usize>()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::vocab::safe_path::SafePath;
 
 use super::account::{AccountError, AccountFiles};
 use super::node::{self, Node, NodeError, NodeKind};
+use super::present::Present;
 use super::rooted::resolve_parent;
 
 /// The files that say who the users are.
@@ -110,6 +111,17 @@ impl RootFacts {
     #[must_use]
     pub fn directories(&self) -> BTreeSet<SafePath> {
         self.directories.iter().filter_map(|path| path.parse().ok()).collect()
+    }
+
+    /// The packages of the environment whose `site-packages` is at `path`; none when there is none.
+    #[must_use]
+    pub fn present(&self, path: &SafePath) -> Option<Present> {
+        self.directories.contains(path.as_str()).then(|| {
+            let names = self.directories.iter().filter_map(|folder| {
+                folder.strip_prefix(path.as_str()).and_then(|below| below.strip_prefix('/'))
+            });
+            Present::named(names)
+        })
     }
 
     /// Where what is to be at `path` has to stand in a layer: not below a link.

@@ -2,6 +2,7 @@
 //! service has beside it: the distribution's packages, users, directories and steps.
 
 pub mod environment;
+pub mod present;
 pub mod prefix;
 pub mod assembly;
 pub mod rooted;

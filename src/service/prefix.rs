@@ -151,18 +151,7 @@ pub fn install(
     fs::create_dir(&root).map_err(write_failed(&root))?;
 
     let planned = PlannedEnvironment::plan(prefix, interpreter, *visible, wheels)?;
-    let mut sink = DirectorySink::new(&root).map_err(write_failed(&root))?;
-    planned.own.emit(&mut sink).map_err(write_failed(&root))?;
-    planned.wheels.par_iter().try_for_each(|wheel| {
-        let file = wheel.file.as_str();
-        let mut sink = DirectorySink::new(&root).map_err(write_failed(&root))?;
-        wheel
-            .tree
-            .emit(&mut sink)
-            .map_err(|source| UnfitWheel { file: file.into(), source: source.into() })?;
-        on_wheel(file);
-        Ok::<_, PrefixError>(())
-    })?;
+    write(&planned, &root, on_wheel)?;
     let files = planned.files();
 
     if *existing == Existing::Replace {
@@ -172,6 +161,44 @@ pub fn install(
         fs::rename(&root, prefix).map_err(write_failed(prefix))?;
     }
     Ok(Installed { files, collisions: planned.collisions })
+}
+
+/// Puts `wheels` into the environment that is at `prefix` already, in whose order they claim their paths. What they
+/// have in common with it is an error: nothing in it is written over.
+///
+/// # Errors
+/// [`PrefixError`]; some wheels may be there then.
+pub fn extend(
+    prefix: &Path,
+    interpreter: &Interpreter,
+    wheels: &[Installation<'_>],
+    on_wheel: &(dyn Fn(&str) + Sync),
+) -> Result<Installed, PrefixError> {
+    let mut planned = PlannedEnvironment::plan(prefix, interpreter, Visible::System, wheels)?;
+    planned.own = None;
+    write(&planned, prefix, on_wheel)?;
+    Ok(Installed { files: planned.files(), collisions: planned.collisions })
+}
+
+fn write(
+    planned: &PlannedEnvironment,
+    root: &Path,
+    on_wheel: &(dyn Fn(&str) + Sync),
+) -> Result<(), PrefixError> {
+    let failed = |source| PrefixError::Write { path: root.to_owned(), source };
+    if let Some(own) = &planned.own {
+        own.emit(&mut DirectorySink::new(root).map_err(failed)?).map_err(failed)?;
+    }
+    planned.wheels.par_iter().try_for_each(|wheel| {
+        let file = wheel.file.as_str();
+        let mut sink = DirectorySink::new(root).map_err(failed)?;
+        wheel
+            .tree
+            .emit(&mut sink)
+            .map_err(|source| UnfitWheel { file: file.into(), source: source.into() })?;
+        on_wheel(file);
+        Ok(())
+    })
 }
 
 /// Puts `root` in the place of `prefix`, whose content goes with `staging` at the end. The renames are
