@@ -122,9 +122,8 @@ done
 command_of() {
     case $1 in
     horizon) echo 'manage.py check' ;;
-    neutron) echo 'neutron-server --version' ;;
-    ironic) echo 'ironic-api --version' ;;
-    octavia) echo 'octavia-api --version' ;;
+    neutron | octavia) echo "$1-db-manage --help" ;;
+    ironic) echo 'ironic-dbsync --help' ;;
     *) echo "$1-manage --version" ;;
     esac
 }

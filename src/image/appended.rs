@@ -6,7 +6,8 @@
 //! a layer which is at its destination already is not even made.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use oci_spec::image::{Descriptor, ImageManifestBuilder, MediaType};
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::store::Store;
 use crate::store::layout::canonical_json;
+use crate::store::names::Tag;
 use crate::vocab::civil::Civil;
 use crate::vocab::digest::{Digest, Hasher};
 use crate::wheel::file::WheelFile;
@@ -28,6 +30,7 @@ use super::layout::LayoutSink;
 use super::manifest::{BlobRef, Document, OCI_MANIFEST};
 use super::reference::Reference;
 use super::registry::referrers::{Artifact, ArtifactKind};
+use super::registry::repository::Repository;
 use super::transfer::{Image, Sink, transfer};
 use super::tree::{ImageTree, Root};
 use super::tree_layer::TreeLayer;
@@ -78,14 +81,16 @@ pub struct Addition {
 pub struct Shipment {
     access: Access,
     /// Layouts are claimed once, however many images go there.
-    layouts: Mutex<BTreeMap<std::path::PathBuf, LayoutSink>>,
+    layouts: Mutex<BTreeMap<PathBuf, LayoutSink>>,
+    /// Where blobs are in registries: services have many in common, in a repository each.
+    pushed: Mutex<BTreeMap<Digest, Repository>>,
 }
 
 impl Shipment {
     /// Nothing yet.
     #[must_use]
     pub fn new(access: Access) -> Self {
-        Self { access, layouts: Mutex::default() }
+        Self { access, layouts: Mutex::default(), pushed: Mutex::default() }
     }
 
     /// Makes layers that several images may have, side by side and each once: into the layout, if that
@@ -114,7 +119,7 @@ impl Shipment {
         let (shipment, progress) = (Arc::clone(self), Arc::clone(progress));
         blocking(move || {
             let layout = match only {
-                Some(dir) => Some(shipment.layout(&dir, Default::default())?),
+                Some(dir) => Some(shipment.layout(&dir, Tag::default())?),
                 None => None,
             };
             let mut layers: Vec<(u64, Arc<TreeLayer>)> =
@@ -140,7 +145,8 @@ impl Shipment {
         progress: &Progress,
     ) -> Result<Written, ImageError> {
         let (shipment, base, to) = (Arc::clone(self), base.clone(), destination.clone());
-        let (bill, created) = (addition.bill.clone(), Civil::of(addition.epoch).to_string());
+        let (bill, epoch) = (addition.bill.clone(), addition.epoch);
+        let created = Civil::of(epoch).to_string();
         let (tree, blobs, below) = blocking(move || {
             let (tree, blobs) = shipment.joined(&base, &addition)?;
             let below = Image {
@@ -156,7 +162,7 @@ impl Shipment {
                 let tag = tag.unwrap_or_default();
                 blocking(move || shipment.layout(&dir, tag).map(Sink::Layout)).await?
             }
-            other => sink(&other, 0, &self.access).await?,
+            other => sink(&other, epoch, &self.access).await?.mounting(&locked(&self.pushed)),
         };
         let added: BTreeSet<Digest> = below.tree.blobs.iter().map(|blob| blob.digest).collect();
         let mut own = tree.clone();
@@ -168,6 +174,10 @@ impl Shipment {
         });
         let artifacts: Vec<Artifact> = bills.collect();
         let moved = transfer(&images, &tree, &sink, &artifacts, progress).await?;
+        if let Some(repository) = sink.repository() {
+            let blobs = tree.blobs.iter().map(|blob| (blob.digest, repository.clone()));
+            locked(&self.pushed).extend(blobs);
+        }
         Ok(Written {
             images: tree.named(),
             bytes: moved.written,
@@ -176,12 +186,8 @@ impl Shipment {
         })
     }
 
-    fn layout(
-        &self,
-        dir: &std::path::Path,
-        tag: crate::store::names::Tag,
-    ) -> Result<LayoutSink, ImageError> {
-        let mut layouts = self.layouts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn layout(&self, dir: &Path, tag: Tag) -> Result<LayoutSink, ImageError> {
+        let mut layouts = locked(&self.layouts);
         if let Some(sink) = layouts.get(dir) {
             return Ok(sink.tagged(tag));
         }
@@ -261,6 +267,11 @@ impl Shipment {
         };
         Ok((tree, blobs))
     }
+}
+
+/// What a panic of another thread leaves in these maps is as good as before.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn blob_of(store: &Store, digest: &Digest) -> Result<Place, ImageError> {

@@ -44,6 +44,8 @@ pub(super) enum Sink {
 pub(super) struct RegistrySink {
     repository: Repository,
     name: ImageName,
+    /// Where blobs are that were pushed before: a registry puts them here without them being sent.
+    pushed: Arc<BTreeMap<Digest, Repository>>,
 }
 
 /// An image, and where it comes from.
@@ -87,8 +89,29 @@ impl Sink {
 
     /// A repository.
     #[must_use]
-    pub(super) const fn registry(repository: Repository, name: ImageName) -> Self {
-        Self::Registry(RegistrySink { repository, name })
+    pub(super) fn registry(repository: Repository, name: ImageName) -> Self {
+        Self::Registry(RegistrySink { repository, name, pushed: Arc::default() })
+    }
+
+    /// The same, where blobs are in other repositories of the same registry already.
+    #[must_use]
+    pub(super) fn mounting(self, pushed: &BTreeMap<Digest, Repository>) -> Self {
+        let Self::Registry(sink) = self else { return self };
+        let is_beside = |from: &&Repository| {
+            from.is_beside(&sink.repository) && from.name() != sink.repository.name()
+        };
+        let pushed = pushed.iter().filter(|(_, from)| is_beside(from));
+        let pushed = Arc::new(pushed.map(|(digest, from)| (*digest, from.clone())).collect());
+        Self::Registry(RegistrySink { pushed, ..sink })
+    }
+
+    /// The repository that it puts blobs into, if it is one.
+    #[must_use]
+    pub(super) fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Registry(sink) => Some(&sink.repository),
+            Self::Layout(_) | Self::Archive(_) => None,
+        }
     }
 
     /// Puts a blob there, and says how it came.
@@ -111,7 +134,7 @@ impl Sink {
                     {
                         Some(from)
                     }
-                    _ => None,
+                    _ => sink.pushed.get(&blob.digest),
                 };
                 sink.repository.push_blob(blob, source, mount_from, progress).await
             }
