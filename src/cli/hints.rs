@@ -53,6 +53,10 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         CliError::NotRoot | CliError::RunningMachine => {
             "with `--prefix` only its Python environment is made; `loci build` makes an image of it all"
         }
+        CliError::Pipeline(PipelineError::StepSource { .. }) => {
+            "name another repository by its variable, or leave the step out by setting that to nothing: \
+             nova's are NOVNC_REPO and SPICE_REPO"
+        }
         CliError::Pipeline(PipelineError::Account(
             AccountError::InUse { .. } | AccountError::OtherId { .. },
         )) => "choose other numbers with `--uid` and `--gid` (UID and GID)",

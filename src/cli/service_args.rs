@@ -92,6 +92,9 @@ pub(super) struct SystemArgs {
     /// `no` for a service, which gets a user, a group and directories; all else is a plugin upon one
     #[arg(long, env = "PLUGIN", value_name = "no|yes", default_value = "no")]
     plugin: String,
+    /// The release that the wheels are of, such as `2025.2`: one more profile that rules may ask for
+    #[arg(long, env = "PROJECT_RELEASE", value_name = "RELEASE")]
+    project_release: Option<String>,
     /// A file with steps of a project, or a directory of such files, repeatable: they go before loci's own
     #[arg(long, env = "LOCI_STEPS", value_name = "FILE|DIR")]
     steps: Vec<Words>,
@@ -194,6 +197,7 @@ impl SystemArgs {
             dist_packages: words(&self.dist_packages),
             account,
             distro,
+            release: given(self.project_release.as_deref()).map(str::to_owned),
             steps,
             variables,
         })

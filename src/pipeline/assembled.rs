@@ -127,13 +127,14 @@ impl Assembly<'_> {
     async fn files(&self, composed: &Composed) -> Result<(Vec<Node>, Vec<u8>), PipelineError> {
         let (composed, foundation) = (composed.clone(), Arc::clone(self.foundation));
         let (name, distro) = (self.spec.name.to_string(), self.site.distro.clone());
+        let release = self.spec.release.clone();
         let base =
             BaseImage { name: self.base.name().to_owned(), digest: Some(self.base.digest()) };
         let epoch = self.epoch;
         blocking(move || {
             let packages = &foundation.packages;
             let ground = Ground { distro: &distro, packages, base: Some(base), epoch };
-            service_files(&name, &composed, &ground)
+            service_files((&name, release.as_deref()), &composed, &ground)
         })
         .await
     }

@@ -81,6 +81,14 @@ pub enum PipelineError {
     /// A project's step failed.
     #[error(transparent)]
     Step(#[from] ActError),
+    /// What a step asks for cannot be fetched.
+    #[error("the step's repository `{url}` cannot be fetched")]
+    StepSource {
+        /// The repository, without credentials.
+        url: String,
+        /// Why.
+        source: Box<PipelineError>,
+    },
     /// A base does not say which distribution it is of.
     #[error("`{base}` does not say which distribution it is of")]
     UnknownDistro {

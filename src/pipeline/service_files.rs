@@ -39,7 +39,7 @@ pub(super) struct Ground<'a> {
 
 /// The files, and the bill by itself.
 pub(super) fn service_files(
-    name: &str,
+    (name, release): (&str, Option<&str>),
     composed: &Composed,
     ground: &Ground<'_>,
 ) -> Result<(Vec<Node>, Vec<u8>), PipelineError> {
@@ -58,7 +58,9 @@ pub(super) fn service_files(
         })
         .collect::<Result<Vec<_>, PipelineError>>()?;
     let bill = bill(name, composed, &wheels, ground).to_bytes();
-    let mut nodes = info(name, composed, ground.packages).nodes();
+    let info =
+        ImageInfo { release: release.map(str::to_owned), ..info(name, composed, ground.packages) };
+    let mut nodes = info.nodes();
     nodes.push(file(LOCK, lock(composed, &wheels).into_bytes()));
     nodes.push(file(BILL, bill.clone()));
     Ok((nodes, bill))

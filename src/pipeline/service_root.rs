@@ -188,10 +188,10 @@ pub async fn service_root(
     let mut nodes = skeleton;
     let (root, events) = (ground.root.clone(), workshop.events.clone());
     let packages = composed.freeze();
-    let distro = ground.distro.clone();
+    let (distro, release) = (ground.distro.clone(), spec.release.clone());
     let files = blocking(move || {
         let known = Ground { distro: &distro, packages: &installed, base: None, epoch };
-        nodes.extend(service_files(&project, &composed, &known)?.0);
+        nodes.extend(service_files((&project, release.as_deref()), &composed, &known)?.0);
         // The environment's directory comes with it.
         nodes.retain(|node| node.path.as_str() != ENVIRONMENT);
         node::write(root.dir(), &nodes)?;

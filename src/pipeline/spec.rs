@@ -37,6 +37,8 @@ pub struct ServiceSpec {
     pub account: Option<ProjectAccount>,
     /// The distribution, where that is not to be found out.
     pub distro: Option<Distro>,
+    /// The release that the wheels are of.
+    pub release: Option<String>,
     /// What its image needs beside packages, a user and directories.
     pub steps: Option<ProjectSteps>,
     /// The values of variables that steps may use.
@@ -86,7 +88,10 @@ impl ServiceSpec {
             wants: self.wants.clone(),
             active,
         };
-        site.wants.packages.extend(self.pydep.requirements(&site.active)?);
+        // Which packages of Python there are depends on the release as well.
+        let profiles = self.profiles.iter().chain(&self.release).map(String::as_str);
+        let active = Active::of_project(self.name.as_str(), profiles, &site.distro);
+        site.wants.packages.extend(self.pydep.requirements(&active)?);
         // Which Python packages a step asks for depends on no Python, and on no user.
         let plan = self.plan(&site, &scheme(0), Ids { uid: 0, gid: 0 })?;
         site.wants.packages.extend(plan.packages().iter().cloned());

@@ -10,6 +10,7 @@ use super::events::Activity;
 use super::workshop::Workshop;
 use crate::service::act::Fetched;
 use crate::service::steps::{Download, Fetch, StepPlan};
+use crate::vocab::redact::redact;
 
 /// What was fetched; trees go with it.
 #[derive(Debug, Default)]
@@ -37,13 +38,15 @@ impl StepSources {
                     let tree = tempfile::Builder::new()
                         .prefix("checkout-")
                         .tempdir_in(workshop.store.tmp_dir())?;
-                    let task = workshop.events.start(Activity::Fetch {
-                        file: crate::vocab::redact::redact(&git.url).into_owned(),
-                        size: None,
-                    });
+                    let url = redact(&git.url).into_owned();
+                    let file = url.clone();
+                    let task = workshop.events.start(Activity::Fetch { file, size: None });
                     let reference = git.reference.as_deref();
                     let checkout = |_| checkout(&git.url, reference, tree.path());
-                    sources.commits.push(task.run(checkout).await?);
+                    let commit = task.run(checkout).await.map_err(|error| {
+                        PipelineError::StepSource { url, source: Box::new(error) }
+                    })?;
+                    sources.commits.push(commit);
                     let path = tree.path().to_owned();
                     sources._trees.push(tree);
                     path
