@@ -201,7 +201,8 @@ if command -v skopeo >/dev/null; then
 fi
 if command -v umoci >/dev/null; then
     umoci unpack --image "$work/images:$first" "$work/unpacked" >/dev/null 2>&1 || fail umoci
-    chroot "$work/unpacked/rootfs" /bin/sh -c "$(command_of "$first")" >/dev/null 2>&1 || fail 'umoci, run'
+    chroot "$work/unpacked/rootfs" /usr/bin/env -i PATH=/var/lib/openstack/bin:/usr/bin:/bin \
+        sh -c "$(command_of "$first")" >"$work/said" 2>&1 || fail "umoci, run: $(tail -3 "$work/said")"
 fi
 if command -v buildah >/dev/null; then
     container=$(buildah from "oci:$work/images:$first") || fail buildah
