@@ -135,6 +135,8 @@ impl CliError {
                 | PipelineError::OtherKind { .. }
                 | PipelineError::Location { .. }
                 | PipelineError::NoSource { .. }
+                | PipelineError::NoReference { .. }
+                | PipelineError::NoConstraints { .. }
                 | PipelineError::AgainstPin { .. },
             ) => WRONG_INPUT,
             // Settings of indexes: what an index itself does wrong is a job's error.

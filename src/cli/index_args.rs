@@ -4,12 +4,14 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use url::Url;
 
-use super::exit::{CliError, bare};
+use super::exit::CliError;
+use super::format_args::FormatArgs;
 use super::network_args::NetworkArgs;
 use super::words_arg::{self, Words};
 use crate::index::find_links::FindLinks;
 use crate::index::format_control::FormatControl;
 use crate::index::indexes::IndexSettings;
+use crate::resolve::problem::Prereleases;
 use crate::vocab::redact::redact;
 
 /// Where wheels and sdists come from, and how they are asked for.
@@ -34,12 +36,15 @@ pub(super) struct IndexArgs {
     /// Use no network at all: only what is cached
     #[arg(long, env = "LOCI_OFFLINE", value_parser = BoolishValueParser::new(), conflicts_with = "refresh")]
     offline: bool,
-    /// Build this project from source, or `:all:`, repeatable
-    #[arg(long, env = "PIP_NO_BINARY", value_name = "NAME", value_delimiter = ',')]
-    no_binary: Vec<String>,
-    /// Never build this project from source, nor `:all:`, repeatable
-    #[arg(long, env = "PIP_ONLY_BINARY", value_name = "NAME", value_delimiter = ',')]
-    only_binary: Vec<String>,
+    #[command(flatten)]
+    formats: FormatArgs,
+    /// Choose pre-releases as well where nothing pins a version
+    #[arg(long, env = "PIP_PRE", value_parser = BoolishValueParser::new())]
+    pre: bool,
+    // Taken apart before the arguments are read: `pip_args`.
+    /// Options of pip, as a shell would read them; one that is given to loci itself goes before them
+    #[arg(long, env = "PIP_ARGS", value_name = "OPTIONS", allow_hyphen_values = true)]
+    pip_args: Option<String>,
     #[command(flatten)]
     pub(super) network: NetworkArgs,
 }
@@ -67,23 +72,12 @@ impl IndexArgs {
 
     /// Which formats may be used for which project.
     pub(super) fn formats(&self) -> Result<FormatControl, CliError> {
-        let mut formats = FormatControl::default();
-        for (option, words) in
-            [("--no-binary", &self.no_binary), ("--only-binary", &self.only_binary)]
-        {
-            for word in words.iter().filter(|word| !word.is_empty()) {
-                formats = match option {
-                    "--no-binary" => formats.no_binary(word),
-                    _ => formats.only_binary(word),
-                }
-                .map_err(|error| CliError::Value {
-                    option,
-                    text: word.clone(),
-                    reason: bare(word, &error.to_string()),
-                })?;
-            }
-        }
-        Ok(formats)
+        self.formats.control()
+    }
+
+    /// When pre-releases may be chosen.
+    pub(super) fn prereleases(&self) -> Prereleases {
+        if self.pre { Prereleases::Allowed } else { Prereleases::AsNeeded }
     }
 }
 

@@ -3,7 +3,11 @@
 //! Each verb has a file with its arguments and its body together. Arguments are what was typed;
 //! the body turns them into the pipeline's settings before any work starts.
 
+mod arguments;
 mod index_args;
+mod pip_args;
+mod pip_options;
+mod format_args;
 mod network_args;
 mod image_args;
 mod run_args;
@@ -88,7 +92,9 @@ enum Command {
 ///
 /// Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 some wheels failed; 130 interrupted.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let matches = help::finish(Cli::command()).try_get_matches_from(args);
+    let args: Vec<OsString> = args.into_iter().collect();
+    let project = std::env::var("PROJECT").ok();
+    let matches = arguments::matches(Cli::command(), &args, project.as_deref());
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -110,6 +116,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Store(args) => store::run(&cli.global, args),
     };
     outcome.unwrap_or_else(|error: CliError| error.report())
+}
+
+#[cfg(test)]
+mod testing {
+    //! The whole command, for tests of how it is read.
+
+    use clap::{Command, CommandFactory};
+
+    /// `loci` with all its verbs.
+    pub(super) fn command() -> Command {
+        super::Cli::command()
+    }
 }
 
 #[cfg(test)]

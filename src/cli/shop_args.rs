@@ -86,6 +86,7 @@ impl ShopArgs {
             builder,
             rules: PackageRules::builtin(),
             formats: index.formats()?,
+            prereleases: index.prereleases(),
             keep_failed: self.keep_failed,
             build_timeout: Duration::from_secs(self.build_timeout.saturating_mul(60)),
             limits: Limits::for_jobs(jobs),

@@ -15,6 +15,7 @@ pub mod requirements;
 pub mod lint;
 pub mod rules;
 pub mod project;
+pub mod release_source;
 pub mod bindep;
 pub mod lists;
 pub mod template;

@@ -52,7 +52,7 @@ pub(super) async fn checkout(
 }
 
 /// Runs git in `tree` and returns what it printed.
-async fn git(arguments: &[&str], tree: &Path) -> Result<String, PipelineError> {
+pub(super) async fn git(arguments: &[&str], tree: &Path) -> Result<String, PipelineError> {
     let output = Command::new("git")
         .args(arguments)
         .current_dir(tree)

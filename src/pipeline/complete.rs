@@ -9,7 +9,7 @@ use super::error::PipelineError;
 use super::index_source::{IndexSource, Known};
 use super::obtain::{Obtained, Obtainer};
 use super::release::{Lineage, Release};
-use crate::resolve::problem::{MetadataSource, PinForce, Prereleases, Problem};
+use crate::resolve::problem::{MetadataSource, PinForce, Problem};
 use crate::resolve::resolution::resolve;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::requirement::{PackageName, Requirement};
@@ -140,7 +140,7 @@ impl Search {
             bounds: Vec::new(),
             target: self.obtainer.workshop.target(),
             exempt: BTreeSet::new(),
-            prereleases: Prereleases::AsNeeded,
+            prereleases: self.obtainer.workshop.prereleases,
         };
         let resolution = resolve(&problem, source)?;
         resolution

@@ -30,6 +30,7 @@ use crate::service::steps::PlanError;
 use crate::store::error::StoreError;
 use crate::vocab::digest::Digest;
 use crate::vocab::distro::DistroError;
+use crate::vocab::redact::redact;
 use crate::vocab::requirement::{PackageName, Requirement};
 use crate::wheel::error::WheelError;
 
@@ -226,6 +227,28 @@ pub enum PipelineError {
         /// What it said of it.
         said: String,
     },
+    /// A repository does not have what was asked for.
+    #[error(
+        "`{repository}` has neither branch nor tag {}{}",
+        quoted(wanted, " nor "),
+        told(branches)
+    )]
+    NoReference {
+        /// The repository, without credentials.
+        repository: String,
+        /// What was looked for, in that order.
+        wanted: Vec<String>,
+        /// The branches there are.
+        branches: Vec<String>,
+    },
+    /// A tree that should have the constraints of a release has none.
+    #[error("there is no `{file}` in `{place}`")]
+    NoConstraints {
+        /// The file's name.
+        file: &'static str,
+        /// The tree, without credentials.
+        place: String,
+    },
     /// A task of the runtime ended by itself: a fault of loci.
     #[error("an internal task failed")]
     Task(#[source] tokio::task::JoinError),
@@ -314,6 +337,23 @@ impl ObtainError {
             Self::Build(failure) => failure.log_path.as_deref(),
             _ => None,
         }
+    }
+}
+
+/// How many branches are told.
+const TOLD: usize = 20;
+
+fn quoted(names: &[String], between: &str) -> String {
+    names.iter().map(|name| format!("`{}`", redact(name))).collect::<Vec<_>>().join(between)
+}
+
+/// The branches there are, those of the newest releases at the end.
+fn told(branches: &[String]) -> String {
+    let (few, more) = branches.split_at(branches.len().min(TOLD));
+    match (few, more.len()) {
+        ([], _) => String::new(),
+        (_, 0) => format!("; its branches are {}", quoted(few, ", ")),
+        (_, more) => format!("; its branches are {} and {more} more", quoted(few, ", ")),
     }
 }
 

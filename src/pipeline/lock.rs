@@ -15,7 +15,7 @@ use super::workshop::Workshop;
 use crate::input::constraints::Constraints;
 use crate::input::document::Document;
 use crate::resolve::lock::{FilePlace, Lock, LockedFile, LockedPackage};
-use crate::resolve::problem::{PinForce, Prereleases, Problem};
+use crate::resolve::problem::{PinForce, Problem};
 use crate::resolve::resolution::{Resolution, resolve};
 use crate::vocab::dist_file::DistFilename;
 use crate::vocab::requirement::{PackageName, Requirement};
@@ -52,7 +52,7 @@ pub async fn lock(workshop: Arc<Workshop>, job: LockJob) -> Result<Lock, Pipelin
                 force: PinForce::Hard,
                 bounds: Vec::new(),
                 exempt,
-                prereleases: Prereleases::AsNeeded,
+                prereleases: workshop.prereleases,
                 target: workshop.target(),
             };
             Ok(resolve(&problem, &source)?)

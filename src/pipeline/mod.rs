@@ -9,6 +9,7 @@ pub mod summary;
 pub mod limits;
 pub mod workshop;
 pub mod requirements;
+pub mod release_tree;
 mod want;
 pub mod release;
 pub mod obtain;

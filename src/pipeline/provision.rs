@@ -58,7 +58,7 @@ impl IndexProvision {
                 pins: &obtainer.pins,
                 force: PinForce::Preferred,
                 bounds: constraints,
-                prereleases: Prereleases::AsNeeded,
+                prereleases: obtainer.workshop.prereleases,
                 target: obtainer.workshop.target(),
                 exempt: BTreeSet::new(),
             };

@@ -12,6 +12,7 @@ use super::workshop::Workshop;
 use crate::index::select::candidates;
 use crate::input::document::Place;
 use crate::input::pins::{Pin, UrlPin};
+use crate::resolve::problem::Prereleases;
 use crate::vocab::redact::publishable;
 use crate::vocab::requirement::{PackageName, Requirement, allows, specifiers};
 
@@ -84,7 +85,7 @@ impl Want<'_> {
 }
 
 /// The newest release of `name` that all of `limits` admit; a pre-release only when there is nothing
-/// else.
+/// else, or when they were asked for.
 pub(super) async fn newest(
     workshop: &Workshop,
     name: &PackageName,
@@ -103,7 +104,10 @@ pub(super) async fn newest(
             (exact || !c.yanked) && ranges.iter().all(|range| allows(range, &c.version))
         })
     };
-    let chosen = admitted().find(|c| !c.version.any_prerelease()).or_else(|| admitted().next());
+    let all_may_be_chosen = workshop.prereleases == Prereleases::Allowed;
+    let chosen = admitted()
+        .find(|c| all_may_be_chosen || !c.version.any_prerelease())
+        .or_else(|| admitted().next());
     match chosen {
         Some(candidate) => {
             Ok(Release { name: name.clone(), version: candidate.version.clone(), exact: None })

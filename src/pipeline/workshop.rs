@@ -24,6 +24,7 @@ use crate::index::page::ProjectPage;
 use crate::index::select::{Choice, Wanted};
 use crate::input::document::Document;
 use crate::input::rules::PackageRules;
+use crate::resolve::problem::Prereleases;
 use crate::store::Store;
 use crate::vocab::core_metadata::CoreMetadata;
 use crate::vocab::dist_file::DistFile;
@@ -49,6 +50,8 @@ pub struct Workshop {
     pub rules: PackageRules,
     /// Which formats may be used for which project.
     pub formats: FormatControl,
+    /// When pre-releases may be chosen from an index.
+    pub prereleases: Prereleases,
     /// Whether the source tree of a failed build is kept.
     pub keep_failed: bool,
     /// How long one hook of a build backend may take.

@@ -5,10 +5,13 @@ mod services;
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Command, Subcommand};
 
 use super::exit::CliError;
 use super::run_args::GlobalArgs;
+
+/// The project that is no service, as LOCI has it.
+pub(super) const REQUIREMENTS: &str = "requirements";
 
 #[derive(Debug, Args)]
 #[command(
@@ -35,4 +38,26 @@ pub(super) fn run(global: &GlobalArgs, args: &BuildArgs) -> Result<ExitCode, Cli
         Some(What::Requirements(args)) => requirements::run(global, args),
         None => services::run(global, &args.services),
     }
+}
+
+/// Whether `project` is the one that is no service.
+pub(super) fn is_requirements(project: &str) -> bool {
+    project.eq_ignore_ascii_case(REQUIREMENTS)
+}
+
+/// `command` where the variable PROJECT is `project`: the source of a service is not that of the
+/// requirements.
+pub(super) fn with_project(command: Command, project: Option<&str>) -> Command {
+    if project.is_none_or(is_requirements) {
+        return command;
+    }
+    command.mut_subcommand("build", |build| {
+        build.mut_subcommand(REQUIREMENTS, |requirements| {
+            requirements.mut_args(|arg| {
+                let variable = arg.get_env().and_then(|name| name.to_str());
+                let is_of_service = matches!(variable, Some("PROJECT_REPO" | "PROJECT_REF"));
+                if is_of_service { arg.env(None::<&'static str>) } else { arg }
+            })
+        })
+    })
 }

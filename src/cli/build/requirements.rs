@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use crate::cli::exit::{CliError, SOME_FAILED, bare};
 use crate::cli::image_args::ImageArgs;
@@ -11,12 +12,15 @@ use crate::cli::index_args::IndexArgs;
 use crate::cli::output;
 use crate::cli::project_arg;
 use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
+use crate::cli::service_args::given;
 use crate::cli::shop_args::ShopArgs;
 use crate::image::reference::Reference;
 use crate::image::{Earlier, WriteOptions};
 use crate::input::document::Document;
+use crate::input::release_source::ReleaseSource;
 use crate::input::requirements::parse_packages;
 use crate::pipeline::events::Events;
+use crate::pipeline::release_tree::release_texts;
 use crate::pipeline::requirements::{RequirementsJob, Scope, requirements};
 use crate::pipeline::services::ServiceName;
 use crate::pipeline::set_lock;
@@ -33,18 +37,30 @@ written, the failures are listed with their causes and logs, and the exit code i
 
 Examples:
   loci build requirements -o dir:wheels
+  loci build requirements --project-release 2025.2 -o oci:requirements:2025.2
   loci build requirements -c upper-constraints.txt --global-requirements global-requirements.txt \\
       -o oci:requirements:master -o tar:wheels.tar
   loci build requirements -c upper-constraints.txt --services keystone,nova \\
       -o docker://registry.example.org/loci/requirements:master
   loci build requirements -c upper-constraints.txt --pip-packages 'rpdb uwsgi>=2.0.30' -o dir:wheels")]
 pub(super) struct RequirementsArgs {
-    /// Pins to obtain wheels for, repeatable [default: loci's own set for ten services]
+    /// Pins to obtain wheels for, repeatable [default: those of the release, or loci's own set for ten
+    /// services]
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
-    /// Ranges the pins should keep to; written beside the wheels
+    /// Ranges the pins should keep to; written beside the wheels [default: those of the release]
     #[arg(long, value_name = "FILE|URL")]
     global_requirements: Option<String>,
+    /// The release whose pins these are: `master`, `2025.2`, `stable/2025.2` ...
+    #[arg(long, env = "PROJECT_RELEASE", value_name = "RELEASE")]
+    project_release: Option<String>,
+    /// The tree with the pins of releases, a directory or a git URL [default: OpenStack's own, when a
+    /// release is asked for]
+    #[arg(long, env = "PROJECT_REPO", value_name = "DIR|URL")]
+    project_repo: Option<String>,
+    /// The branch, tag, commit or ref of that tree, instead of a release
+    #[arg(long, env = "PROJECT_REF", value_name = "REF")]
+    project_ref: Option<String>,
     /// More projects to obtain wheels for, separated by spaces
     #[arg(
         long,
@@ -57,6 +73,20 @@ pub(super) struct RequirementsArgs {
     /// Services that get images of their own, TAG-NAME, with only the layers they need
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     services: Vec<String>,
+    /// Nothing: a set keeps all wheels, those that were not built here too, or no service could be
+    /// installed without a network
+    #[arg(
+        long,
+        env = "KEEP_ALL_WHEELS",
+        value_parser = BoolishValueParser::new(),
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    keep_all_wheels: bool,
     /// Leave out what the wheels need and nothing pins
     #[arg(long)]
     no_deps: bool,
@@ -78,6 +108,16 @@ pub(super) struct RequirementsArgs {
     shop: ShopArgs,
     #[command(flatten)]
     index: IndexArgs,
+    // Taken apart before the arguments are read: `pip_args`.
+    /// Options of pip, instead of those of `--pip-args`
+    #[arg(
+        long,
+        env = "PIP_WHEEL_ARGS",
+        value_name = "OPTIONS",
+        allow_hyphen_values = true,
+        help_heading = "Index options"
+    )]
+    pip_wheel_args: Option<String>,
 }
 
 /// Runs `loci build requirements`.
@@ -98,6 +138,11 @@ pub(super) fn run(global: &GlobalArgs, args: &RequirementsArgs) -> Result<ExitCo
         .collect::<Result<Vec<_>, _>>()?;
     services.sort_by(|a, b| a.written.cmp(&b.written));
     services.dedup_by(|a, b| a.requirement.name == b.requirement.name);
+    let release = ReleaseSource::read(
+        given(args.project_repo.as_deref()),
+        given(args.project_ref.as_deref()),
+        given(args.project_release.as_deref()),
+    )?;
     let (epoch, annotations) = (source_date_epoch()?, args.image.annotations()?);
     let display = global.display();
     // It asks the Python and waits for its answer: a signal must not have to wait for that.
@@ -105,13 +150,20 @@ pub(super) fn run(global: &GlobalArgs, args: &RequirementsArgs) -> Result<ExitCo
     let outcome = block_on(async move {
         let _lease = workshop.store.lease()?;
         let mut constraints = workshop.documents(&args.constraints).await?;
-        if constraints.is_empty() {
-            constraints.push(Document::new("constraints/default.txt", DEFAULT_SET));
-        }
-        let global_requirements = match &args.global_requirements {
+        let mut global_requirements = match &args.global_requirements {
             Some(location) => Some(workshop.document(location).await?),
             None => None,
         };
+        if constraints.is_empty() {
+            constraints.push(match &release {
+                Some(release) => {
+                    let release = release_texts(&workshop, release).await?;
+                    global_requirements = global_requirements.or(release.global_requirements);
+                    release.constraints
+                }
+                None => Document::new("constraints/default.txt", DEFAULT_SET),
+            });
+        }
         let options = WriteOptions {
             epoch,
             machine: workshop.target().platform().arch().to_owned(),
