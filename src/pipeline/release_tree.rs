@@ -73,22 +73,19 @@ async fn fetch(url: &str, references: &[String], tree: &Path) -> Result<String, 
     let local = std::path::absolute(url).ok().filter(|path| path.exists());
     let from = local.as_deref().and_then(Path::to_str).unwrap_or(url);
     let listed = git(&["ls-remote", "--quiet", "--", from], tree).await?;
-    let full = match chosen(&listed, references) {
-        Some(full) => full,
-        None => {
-            // A commit is in no list, and only whoever has them all knows it by a part of its name.
-            if let [commit] = references
-                && is_commit(commit)
-            {
-                checkout(url, Some(commit), tree).await?;
-                return Ok(commit.clone());
-            }
-            return Err(PipelineError::NoReference {
-                repository: redact(url).into_owned(),
-                wanted: references.to_vec(),
-                branches: branches(&listed),
-            });
+    let Some(full) = chosen(&listed, references) else {
+        // A commit is in no list, and only whoever has them all knows it by a part of its name.
+        if let [commit] = references
+            && is_commit(commit)
+        {
+            checkout(url, Some(commit), tree).await?;
+            return Ok(commit.clone());
         }
+        return Err(PipelineError::NoReference {
+            repository: redact(url).into_owned(),
+            wanted: references.to_vec(),
+            branches: branches(&listed),
+        });
     };
     git(&["init", "--quiet"], tree).await?;
     git(&["fetch", "--quiet", "--depth", "1", "--", from, &full], tree).await?;

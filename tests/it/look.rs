@@ -1,12 +1,12 @@
 //! `loci image ls`: what sets and images are said to be.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::foreign_image::{
-    ARCHITECTURE, ELSEWHERE, ForeignImage, INDEX, Packing, put_index, tar_of,
+    ARCHITECTURE, ELSEWHERE, ForeignImage, INDEX, Packing, SBOM_TYPE, put_index, tar_of,
 };
 use crate::harbour::Harbour;
-use crate::support::registry::Registry;
+use crate::support::registry::{Manifest, Registry};
 
 pub const SITE: &str = "var/lib/openstack/lib/python3.11/site-packages";
 
@@ -247,4 +247,51 @@ fn what_cannot_be_looked_at_is_said() {
     ");
     insta::assert_snapshot!(case("oci:damaged"), @"error: `oci:damaged`: the layer sha256:DIGEST is damaged: its bytes are sha256:DIGEST");
     insta::assert_snapshot!(case("dir:damaged --files"), @"error: `dir:damaged` is no image");
+}
+
+#[test]
+fn a_written_set_brings_its_lock_and_its_bill() {
+    let harbour = Harbour::loaded(Registry::new());
+    let world = &harbour.world;
+    harbour.loci("copy store: dir:d").good();
+    // The lock names what is there, and leads to it.
+    harbour.loci("diff d/.loci/pylock.toml dir:d --exit-code").good();
+    let lock = world.read("d/.loci/pylock.toml");
+    let path = lock.split("path = \"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(world.path("d/.loci").join(path).is_file(), "{path}");
+    let bill: Value = serde_json::from_str(&world.read("d/.loci/sbom.cdx.json")).unwrap();
+    let names = |bill: &Value| -> Vec<String> {
+        let components = bill["components"].as_array().unwrap().iter();
+        components.map(|component| component["purl"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&bill).len(), 11);
+    assert_eq!(bill["metadata"]["timestamp"], "1970-01-01T00:00:00Z");
+    // The same in every form that a set is written in.
+    for form in ["tar:t.tar", "oci:o", "oci:single --layout single"] {
+        harbour.loci(&format!("copy dir:d {form}")).good();
+    }
+    harbour.loci("copy tar:t.tar dir:again").good();
+    assert_eq!(world.read("again/.loci/pylock.toml"), lock);
+    // Beside the image of a service stands the bill of its own wheels, and a copy has it too.
+    harbour.offer();
+    let service = "--services keystone -o docker://REGISTRY/loci/services:x";
+    harbour.loci(&format!("build requirements -c c.txt {service}")).good();
+    harbour
+        .loci("copy docker://REGISTRY/loci/services:x-keystone docker://REGISTRY/loci/copy:x")
+        .good();
+    let bills = |repository: &str, tag: &str| -> Vec<Vec<u8>> {
+        let subject = harbour.registry.tags(repository)[tag].clone();
+        let manifests = harbour.registry.manifests(repository);
+        let bills = manifests.values().map(Manifest::value).filter(|manifest| {
+            manifest["artifactType"] == SBOM_TYPE && manifest["subject"]["digest"] == *subject
+        });
+        let digests = bills.map(|bill| bill["layers"][0]["digest"].as_str().unwrap().to_owned());
+        digests.map(|digest| harbour.registry.blob(repository, &digest).unwrap()).collect()
+    };
+    let of_service = bills("loci/services", "x-keystone");
+    assert_eq!(of_service, bills("loci/copy", "x"));
+    let bill: Value = serde_json::from_slice(&of_service[0]).unwrap();
+    let listed = names(&bill);
+    assert!(listed.contains(&"pkg:pypi/keystone@1.0".to_owned()), "{listed:?}");
+    assert!(!listed.contains(&"pkg:pypi/large@1.0".to_owned()), "{listed:?}");
 }
