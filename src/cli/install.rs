@@ -157,7 +157,7 @@ fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliErr
 }
 
 /// The errors of a set that lacks something are told apart: nothing else was asked.
-pub(super) fn unmet(error: PipelineError) -> CliError {
+pub(in crate::cli) fn unmet(error: PipelineError) -> CliError {
     match &error {
         PipelineError::Resolve(cause) if matches!(**cause, ResolveError::Conflict(_)) => {
             CliError::Unmet(error)

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use url::Url;
 
-use super::exit::CliError;
+use super::exit::{CliError, bare};
 use super::project_arg;
 use super::words_arg::{self, Words};
 use crate::input::bindep::BindepFile;
@@ -216,7 +216,7 @@ fn number<T: std::str::FromStr<Err: std::fmt::Display>>(
     given(Some(text)).unwrap_or(DEFAULT_ID).parse().map_err(|error: T::Err| CliError::Value {
         option,
         text: text.to_owned(),
-        reason: error.to_string(),
+        reason: bare(text, &error.to_string()),
     })
 }
 

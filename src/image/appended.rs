@@ -324,7 +324,11 @@ fn environment(base: Option<&Value>, first: &[String]) -> Vec<Value> {
         .iter()
         .position(|variable| variable.as_str().is_some_and(|text| text.starts_with("PATH=")));
     let before = at.and_then(|at| variables[at].as_str()?.strip_prefix("PATH=").map(str::to_owned));
-    let path = format!("PATH={}:{}", first.join(":"), before.as_deref().unwrap_or(USUAL));
+    let before = before.as_deref().unwrap_or(USUAL);
+    // Upon an image that has them first already, once is enough.
+    let new = first.iter().filter(|dir| before.split(':').all(|there| there != dir.as_str()));
+    let path: Vec<&str> = new.map(String::as_str).chain([before]).collect();
+    let path = format!("PATH={}", path.join(":"));
     match at {
         Some(at) => variables[at] = path.into(),
         None => variables.push(path.into()),

@@ -194,6 +194,7 @@ fn a_base_stays_what_it_is_and_gets_layers() {
             entry.path().unwrap().display()
         ));
     }
+    let seen: Vec<_> = seen.iter().map(|line| line.trim_end()).collect();
     insta::assert_snapshot!(seen.join("\n"), @r"
     Directory 755 0:0 var/lib/
     Directory 755 0:0 var/lib/x/

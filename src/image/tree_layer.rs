@@ -247,3 +247,66 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> SafePath {
+        text.parse().unwrap()
+    }
+
+    fn node(mode: u32, owner: (u32, u32), body: Body) -> Node {
+        Node { mode, owner, body }
+    }
+
+    fn one(name: &str, node: Node, epoch: u64) -> TreeLayer {
+        let mut layer = TreeLayer::new(epoch);
+        layer.insert(path(name), node);
+        layer
+    }
+
+    fn written(layer: &TreeLayer) -> Vec<u8> {
+        let mut out = Vec::new();
+        layer.write_to(&mut out, &|error| panic!("{error}"), &|_| {}).unwrap();
+        out
+    }
+
+    #[test]
+    fn all_that_a_layer_consists_of_is_in_its_recipe() {
+        let bytes = |text: &str| Body::Bytes(text.as_bytes().to_vec());
+        let link = |target: &str| Body::Symlink(target.into());
+        let layers = [
+            one("a", node(0o644, (0, 0), bytes("x")), 0),
+            one("b", node(0o644, (0, 0), bytes("x")), 0),
+            one("a", node(0o755, (0, 0), bytes("x")), 0),
+            one("a", node(0o644, (1, 0), bytes("x")), 0),
+            one("a", node(0o644, (0, 1), bytes("x")), 0),
+            one("a", node(0o644, (0, 0), bytes("y")), 0),
+            one("a", node(0o644, (0, 0), bytes("x")), 1),
+            one("a", node(0o644, (0, 0), Body::Directory), 0),
+            one("a", node(0o644, (0, 0), link("x")), 0),
+            one("a", node(0o644, (0, 0), link("y")), 0),
+        ];
+        let recipes: BTreeSet<Digest> = layers.iter().map(TreeLayer::recipe).collect();
+        let tars: BTreeSet<Vec<u8>> = layers.iter().map(written).collect();
+        assert_eq!((recipes.len(), tars.len()), (layers.len(), layers.len()));
+        for layer in layers {
+            let tar = written(&layer);
+            assert_eq!(tar.len() as u64, layer.size());
+            let mut read = Vec::new();
+            Arc::new(layer).reader().unwrap().read_to_end(&mut read).unwrap();
+            assert_eq!(read, tar);
+        }
+    }
+
+    #[test]
+    fn only_directories_that_are_missing_are_added() {
+        let mut layer = one("a/b/c/file", node(0o644, (0, 0), Body::Bytes(Vec::new())), 0);
+        layer.insert(path("a/b/c"), node(0o700, (7, 7), Body::Directory));
+        layer.complete(&[path("a")].into());
+        let found: Vec<_> =
+            layer.nodes().map(|(path, node)| format!("{path} {:o}", node.mode)).collect();
+        assert_eq!(found, ["a/b 755", "a/b/c 700", "a/b/c/file 644"]);
+    }
+}

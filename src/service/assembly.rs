@@ -3,7 +3,8 @@
 //! Registries and engines keep equal layers once. So the environment's own files are a layer, which is
 //! the same for every service with this Python; the larger wheels are a layer each, the same bytes in
 //! every service and release that has them at this path; the small ones share layers by the hash of their
-//! names, so that one which changes takes few along; and the service's own wheel comes last.
+//! names, so that one which changes takes few along; and what was asked for by name, the service itself, comes
+//! last.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use super::environment::{PlannedEnvironment, PlannedWheel};
 const LARGE: u64 = 256 << 10;
 /// How many layers small wheels share.
 const SHARED: usize = 6;
-/// The least number of layers there are beside those of large wheels: the environment's own, the shared
-/// ones, the service's, and what stands above and below the environment.
+/// How many layers there may be beside those of large wheels: the environment's own, the shared ones, and
+/// what stands above and below the environment.
 const OTHERS: usize = SHARED + 8;
 /// No image may have more layers: engines stop at 125 and 127.
 const MOST: usize = 120;
@@ -53,17 +54,18 @@ pub fn layers(
         layers.push(("a Python environment".to_owned(), own));
     }
     let alone = MOST.saturating_sub(depth + OTHERS).min(MOST_ALONE);
-    let (services, mut others): (Vec<_>, Vec<_>) =
-        environment.wheels.iter().partition(|wheel| wheel.requested);
-    others.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| a.file.cmp(&b.file)));
-    let count = others.iter().take(alone).take_while(|wheel| size(wheel) >= LARGE).count();
-    let small = others.split_off(count);
-    others.sort_by(|a, b| a.file.cmp(&b.file));
-    for wheel in others {
-        // Alone it is what it would be in any other company.
+    let mut large: Vec<&PlannedWheel> = environment.wheels.iter().collect();
+    large.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| a.file.cmp(&b.file)));
+    let count = large.iter().take(alone).take_while(|wheel| size(wheel) >= LARGE).count();
+    let small = large.split_off(count);
+    large.sort_by(|a, b| a.file.cmp(&b.file));
+    let (services, large): (Vec<_>, Vec<_>) = large.into_iter().partition(|wheel| wheel.requested);
+    // Alone a wheel is what it would be in any other company.
+    let by_itself = |wheel: &PlannedWheel| {
         let tree = wheel.whole.as_ref().unwrap_or(&wheel.tree);
-        layers.push((wheel.file.clone(), layer(&[tree], prefix, epoch)));
-    }
+        (wheel.file.clone(), layer(&[tree], prefix, epoch))
+    };
+    layers.extend(large.into_iter().map(by_itself));
     let mut shared = vec![Vec::new(); SHARED];
     for wheel in small {
         shared[bucket(&wheel.file)].push(&wheel.tree);
@@ -75,9 +77,7 @@ pub fn layers(
         };
         layers.push((comment, layer(&trees, prefix, epoch)));
     }
-    for wheel in services {
-        layers.push((wheel.file.clone(), layer(&[&wheel.tree], prefix, epoch)));
-    }
+    layers.extend(services.into_iter().map(by_itself));
     layers
         .into_iter()
         .map(|(comment, mut tree)| {
@@ -106,3 +106,7 @@ fn bucket(file: &str) -> usize {
     let name = file.split('-').next().unwrap_or(file);
     usize::from(Digest::of(name.as_bytes()).as_bytes()[0]) % SHARED
 }
+
+#[cfg(test)]
+#[path = "assembly_tests.rs"]
+mod tests;

@@ -24,9 +24,9 @@ pub fn run(root: &Root, step: &RunStep) -> Result<(), RunFailure> {
     Err(Box::new(CommandFailed { status: output.status, tail: output.tail }))
 }
 
-/// The command as programs of every distribution carry it out (coreutils and util-linux).
+/// The command as programs of every distribution carry it out (coreutils, or busybox, and util-linux).
 fn command(step: &RunStep) -> CommandLine {
-    let mut arguments = vec!["-i".to_owned(), format!("--chdir={}", step.directory)];
+    let mut arguments = vec!["-i".to_owned()];
     arguments.extend(step.env.iter().map(|(name, value)| format!("{name}={value}")));
     if step.ids.uid != 0 {
         arguments.extend([
@@ -37,6 +37,9 @@ fn command(step: &RunStep) -> CommandLine {
             "--".to_owned(),
         ]);
     }
+    // Not every `env` can change directories. What is run is never a part of the script.
+    let there = ["sh", "-c", r#"cd "$1" && shift && exec "$@""#, "sh", &step.directory];
+    arguments.extend(there.map(str::to_owned));
     arguments.extend(step.command.iter().cloned());
     CommandLine::new("env", arguments)
 }
@@ -59,10 +62,10 @@ mod tests {
     #[test]
     fn a_command_has_its_own_surroundings() {
         let command = |uid| command(&step(uid, &["make", "all"])).arguments.join("|");
-        assert_eq!(command(0), "-i|--chdir=/var|A=1 2|make|all");
+        assert_eq!(command(0), r#"-i|A=1 2|sh|-c|cd "$1" && shift && exec "$@"|sh|/var|make|all"#);
         assert_eq!(
             command(7),
-            "-i|--chdir=/var|A=1 2|setpriv|--reuid=7|--regid=8|--clear-groups|--|make|all"
+            r#"-i|A=1 2|setpriv|--reuid=7|--regid=8|--clear-groups|--|sh|-c|cd "$1" && shift && exec "$@"|sh|/var|make|all"#
         );
         run(&Root::live(), &step(0, &["/bin/sh", "-c", "test \"$A\" = '1 2' -a $PWD = /var"]))
             .unwrap();

@@ -9,7 +9,9 @@ mod support;
 
 mod bad_images;
 mod bad_input;
+mod base_image;
 mod bindep;
+mod build_service;
 mod distribution;
 mod foreign_image;
 mod harbour;

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::cli::exit::CliError;
 use crate::cli::image_args::ImageArgs;
 use crate::cli::index_args::IndexArgs;
+use crate::cli::install::unmet;
 use crate::cli::output;
 use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use crate::cli::service_args::{ServiceArgs, SystemArgs};
@@ -130,7 +131,7 @@ pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, 
         };
         let job =
             ImagesJob { base, python, wheels, constraints, services, annotations, epoch, refresh };
-        Ok(service_images(Arc::clone(&workshop), job).await?)
+        service_images(Arc::clone(&workshop), job).await.map_err(unmet)
     });
     drop(display);
     let made = outcome?;
