@@ -1,6 +1,6 @@
 //! [`TreeLayer`]: a layer of a file tree: directories, files and links with owners and modes.
 //!
-//! As with a [`Layer`](super::layer::Layer) of wheels its bytes are a function of what is in it, sorted by path
+//! As with a layer of wheels its bytes are a function of what is in it, sorted by path
 //! and of one fixed time, and it is written as often as it is needed without ever being a tree
 //! anywhere: the files of installed wheels are inflated on the way. Whoever makes one lists every
 //! directory that the layers below may lack, for engines differ in what they make of the others, and
