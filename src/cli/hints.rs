@@ -14,6 +14,7 @@ use crate::resolve::resolution::ResolveError;
 use crate::serve::error::ServeError;
 use crate::service::account::AccountError;
 use crate::service::prefix::PrefixError;
+use crate::service::root::error::RootError;
 use crate::store::error::StoreError;
 use crate::vocab::requirement::PackageName;
 
@@ -52,6 +53,10 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         CliError::NoWheels => "name the set with `--wheels`, or WHEELS in the environment",
         CliError::NotRoot | CliError::RunningMachine => {
             "with `--prefix` only its Python environment is made; `loci build` makes an image of it all"
+        }
+        CliError::Pipeline(PipelineError::Root(RootError::Private { .. })) => {
+            "run it as root, or where user namespaces are allowed, with a range in /etc/subuid and \
+             `newuidmap`; what the store remembers of the distribution's packages needs neither"
         }
         CliError::Pipeline(PipelineError::StepSource { .. }) => {
             "name another repository by its variable, or leave the step out by setting that to nothing: \
