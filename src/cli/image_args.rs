@@ -16,15 +16,22 @@ pub(super) struct ImageArgs {
     /// with everything, which LOCI's own consumers take [default: split]
     #[arg(long, value_name = "LAYOUT", value_enum)]
     layout: Option<LayoutArg>,
+    #[command(flatten)]
+    said: AnnotationArgs,
+    /// The image that builds ran on (`org.opencontainers.image.base.name`) [default: scratch]
+    #[arg(long, value_name = "IMAGE")]
+    base: Option<String>,
+}
+
+/// What any image says of itself.
+#[derive(Debug, Args)]
+pub(super) struct AnnotationArgs {
     /// Something the image says of itself, such as `org.opencontainers.image.version=2025.2`, repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<String>,
     /// The revision the image is made of (`org.opencontainers.image.revision`)
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
-    /// The image that builds ran on (`org.opencontainers.image.base.name`) [default: scratch]
-    #[arg(long, value_name = "IMAGE")]
-    base: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -45,8 +52,8 @@ impl ImageArgs {
     /// Whether an image is wanted that is not the one that is there: one made anew of its wheels.
     pub(super) fn treatment(&self) -> Treatment {
         let asked = self.layout.is_some()
-            || !self.annotation.is_empty()
-            || self.revision.is_some()
+            || !self.said.annotation.is_empty()
+            || self.said.revision.is_some()
             || self.base.is_some();
         if asked { Treatment::Remake } else { Treatment::Keep }
     }
@@ -54,12 +61,20 @@ impl ImageArgs {
     /// What the image says of itself, by key.
     pub(super) fn annotations(&self) -> Result<BTreeMap<String, String>, CliError> {
         let mut annotations = BTreeMap::new();
-        for (key, value) in
-            [(ANNOTATION_REVISION, &self.revision), (ANNOTATION_BASE_IMAGE_NAME, &self.base)]
-        {
-            if let Some(value) = value {
-                annotations.insert(key.to_owned(), value.clone());
-            }
+        if let Some(base) = &self.base {
+            annotations.insert(ANNOTATION_BASE_IMAGE_NAME.to_owned(), base.clone());
+        }
+        annotations.extend(self.said.annotations()?);
+        Ok(annotations)
+    }
+}
+
+impl AnnotationArgs {
+    /// What the image says of itself, by key.
+    pub(super) fn annotations(&self) -> Result<BTreeMap<String, String>, CliError> {
+        let mut annotations = BTreeMap::new();
+        if let Some(revision) = &self.revision {
+            annotations.insert(ANNOTATION_REVISION.to_owned(), revision.clone());
         }
         for text in &self.annotation {
             let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());

@@ -30,10 +30,10 @@ use crate::service::prefix::{Existing, Prefix};
 The project is the set's own wheel of it, or is built from its source; all that it needs, to run and
 to be built, comes from the set. The network is used only for a source, or a set, that is elsewhere.
 
-With --prefix it is a Python environment. Without, in a Dockerfile's RUN and as root, it is the whole
-service in this root file system: the distribution's packages, user and directories, the environment at
-/var/lib/openstack, the project's steps, and what it is made of in /etc/image_info. Nothing of what it
-was built with stays.
+With --prefix it is a Python environment. Without, in a Dockerfile's RUN and as root, it is the
+whole service in this root file system: the distribution's packages, user and directories, the
+environment at /var/lib/openstack, the project's steps, and what it is made of in
+/etc/image_info. Nothing of what it was built with stays.
 
 Examples:
   loci install keystone --wheels dir:wheels --prefix /var/lib/openstack

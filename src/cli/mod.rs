@@ -53,6 +53,7 @@ content-addressed store, writes the set out, and installs services from it witho
 Examples:
   loci build requirements -o dir:wheels
   loci build requirements -c upper-constraints.txt -o oci:requirements:master -o tar:wheels.tar
+  loci build keystone --from oci:base --wheels oci:requirements:master -o oci:keystone
   loci install keystone --wheels dir:wheels --prefix /var/lib/openstack
   loci lock keystone nova -c upper-constraints.txt --format constraints
 
@@ -68,7 +69,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build the requirements: constraints in, wheels out
+    /// Build images of services, or the requirements: constraints in, wheels out
     Build(build::BuildArgs),
     /// Resolve projects and their dependencies, and write what was chosen
     Lock(lock::LockArgs),

@@ -15,6 +15,18 @@ pub(super) const REQUIREMENTS: &str = "requirements";
 
 #[derive(Debug, Args)]
 #[command(
+    after_help = "\
+A service's image is the base, what its distribution adds (its own apt or dnf, in a private root, once
+for all services that need the same), and the wheels, which go straight into layers. No container
+engine is used. `loci build requirements --help` tells of the wheels.
+
+Examples:
+  loci build requirements -o oci:requirements
+  loci build keystone --from docker://docker.io/library/debian:bookworm --wheels oci:requirements \\
+      -o oci:keystone
+  loci build keystone nova glance --from oci:base --wheels oci:requirements \\
+      -o 'docker://registry.example.org/loci/{project}:master'
+  loci build cinder --from oci:base --wheels oci:requirements --profiles 'lvm ceph' -o oci:cinder",
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     subcommand_precedence_over_arg = true

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::cli::exit::CliError;
-use crate::cli::image_args::ImageArgs;
+use crate::cli::image_args::AnnotationArgs;
 use crate::cli::index_args::IndexArgs;
 use crate::cli::install::unmet;
 use crate::cli::output;
@@ -65,7 +65,7 @@ pub(super) struct ServicesArgs {
     #[command(flatten)]
     system: SystemArgs,
     #[command(flatten)]
-    image: ImageArgs,
+    said: AnnotationArgs,
     #[command(flatten)]
     shop: ShopArgs,
     #[command(flatten)]
@@ -114,7 +114,7 @@ pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, 
             ),
         });
     }
-    let (epoch, annotations) = (source_date_epoch()?, args.image.annotations()?);
+    let (epoch, annotations) = (source_date_epoch()?, args.said.annotations()?);
     let display = global.display();
     let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
     let outcome = block_on(async move {
