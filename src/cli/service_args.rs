@@ -17,7 +17,7 @@ use crate::input::steps::{ProjectSteps, StepFiles};
 use crate::pipeline::compose::{SourcedProject, Wants};
 use crate::pipeline::spec::ServiceSpec;
 use crate::service::project_account::{DEFAULT_ID, ProjectAccount};
-use crate::vocab::account::AccountName;
+use crate::vocab::account::{AccountName, AccountWordError};
 use crate::vocab::distro::Distro;
 use crate::vocab::requirement::ExtraName;
 
@@ -146,11 +146,12 @@ impl ServiceArgs {
 impl SystemArgs {
     /// The service `name`, which is to consist of `wants`.
     pub(super) fn spec(&self, name: &str, wants: Wants) -> Result<ServiceSpec, CliError> {
-        let account_name: AccountName = name.parse().map_err(|error| CliError::Value {
-            option: "PROJECT",
-            text: name.to_owned(),
-            reason: format!("cannot be the name of a user: {error}"),
-        })?;
+        let account_name: AccountName =
+            name.parse().map_err(|error: AccountWordError| CliError::Value {
+                option: "PROJECT",
+                text: name.to_owned(),
+                reason: bare(name, &error.to_string()),
+            })?;
         let account = match self.plugin.as_str() {
             "no" | "" => Some(ProjectAccount {
                 uid: number("--uid", &self.uid)?,
@@ -164,7 +165,7 @@ impl SystemArgs {
                 CliError::Value {
                     option: "--distro",
                     text: self.distro.clone().unwrap_or_default(),
-                    reason: error.to_string(),
+                    reason: bare(self.distro.as_deref().unwrap_or_default(), &error.to_string()),
                 }
             })?;
         let list = |kind, more: &[Words]| {
@@ -248,4 +249,178 @@ fn source(text: &str, reference: Option<&str>) -> Result<ProjectSource, CliError
         }
         other => other,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        project: String,
+        #[command(flatten)]
+        service: ServiceArgs,
+        #[command(flatten)]
+        system: SystemArgs,
+    }
+
+    /// What a command line comes to; words are separated by `|`. Variables of these tests are none of it.
+    fn spec(words: &str) -> Result<ServiceSpec, CliError> {
+        let line = Line::try_parse_from(std::iter::once("loci").chain(words.split('|'))).unwrap();
+        let (name, wants) = line.service.wants(&line.project)?;
+        line.system.spec(&name, wants)
+    }
+
+    fn projects(spec: &ServiceSpec) -> String {
+        let here = std::env::current_dir().unwrap();
+        let projects = std::iter::once(&spec.wants.project).chain(&spec.wants.extra);
+        let shown = projects.map(|SourcedProject { requirement, source }| match source {
+            None => requirement.to_string(),
+            Some(source) => format!("{requirement} from {source}"),
+        });
+        let shown = shown.chain(spec.wants.packages.iter().map(|package| format!("+{package}")));
+        shown.collect::<Vec<_>>().join("; ").replace(here.to_str().unwrap(), "HERE")
+    }
+
+    #[track_caller]
+    fn case(words: &str, expected: &str) {
+        let outcome = match spec(words) {
+            Ok(spec) => projects(&spec),
+            Err(error) => format!("error: {error}"),
+        };
+        assert_eq!(outcome, expected, "{words}");
+    }
+
+    #[test]
+    fn what_is_wanted() {
+        case("keystone", "keystone");
+        case("heat", "openstack-heat");
+        case("Keystone[ldap]", "keystone[ldap]");
+        case("keystone[ldap]|--extras|a,b c", "keystone[ldap,a,b,c]");
+        case("nova|--project-repo|pypi", "nova from the package index");
+        case(
+            "nova|--project-repo|pypi|--project-ref|30.0.0",
+            "nova from 30.0.0 on the package index",
+        );
+        case("nova|--project-repo|./nova", "nova from HERE/nova");
+        case("nova|--project-repo|./nova|--project-ref|x", "nova from file://HERE/nova at x");
+        case("nova|--project-repo|nova-1.0.tar.gz", "nova from HERE/nova-1.0.tar.gz");
+        case(
+            "nova|--project-repo|https://h/nova|--project-ref|refs/changes/67/418167/1",
+            "nova from https://h/nova at refs/changes/67/418167/1",
+        );
+        // A reference alone is one of the project's own repository.
+        case("nova|--project-ref|master", "nova from https://opendev.org/openstack/nova at master");
+        case(
+            "heat|--project-ref|master",
+            "openstack-heat from https://opendev.org/openstack/heat at master",
+        );
+        // A build argument that nobody gives is often an empty variable.
+        for empty in ["", " "] {
+            let options = ["project-repo", "project-ref", "extras", "pip-packages"];
+            let options = options.map(|option| format!("|--{option}={empty}")).concat();
+            case(&format!("nova{options}|--extra-projects="), "nova");
+        }
+        case("nova|--pip-packages|rpdb  six>=1", "nova; +rpdb; +six>=1");
+    }
+
+    #[test]
+    fn projects_that_go_along() {
+        case("horizon|--extra-projects|heat-dashboard", "horizon; heat-dashboard");
+        case("horizon|--extra-projects|a|--extra-projects|b", "horizon; a; b");
+        case("horizon|--extra-projects|a=./a", "horizon; a from HERE/a");
+        case(
+            "horizon|--extra-projects|a[x]=git+https://h/a@b",
+            "horizon; a[x] from https://h/a at b",
+        );
+        case("horizon|--extra-projects|a=pypi", "horizon; a from the package index");
+        case("horizon|--extra-projects|a==1.0", "horizon; a==1.0");
+        case(
+            "horizon|--extra-projects|a=",
+            "error: `` is not the source of a project: it is empty",
+        );
+        case("horizon|--extra-projects|=./a", "error: `` is not the name of a project");
+        case("horizon|--extra-projects|./a", "error: `./a` is not the name of a project");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        for words in [
+            "nova>=30",
+            "nova @ https://h/x.whl",
+            "../nova",
+            "nova|--extras|a!",
+            "nova|--project-repo|ext::sh",
+            "nova|--project-repo|pypi|--project-ref|master",
+            "nova|--pip-packages|./x",
+            "nova|--uid|x",
+            "nova|--gid|0",
+            "nova|--uid|4294967295",
+            "nova|--distro|plan9",
+            "1nova",
+            "nova|--extra-bindep|/none/bindep.txt",
+            "nova|--steps|/none",
+        ] {
+            let error = spec(words).expect_err(words);
+            case(words, &format!("error: {error}"));
+        }
+        let said = |words: &str| spec(words).unwrap_err().to_string();
+        insta::assert_snapshot!(said("nova>=30"), @"`nova>=30`, given as `PROJECT`, asks for a version, which `--project-repo` or the set decides");
+        insta::assert_snapshot!(said("nova|--extras|a!"), @"`a!`, given as `--extras`, is not the name of an extra");
+        insta::assert_snapshot!(said("nova|--uid|x"), @"`x`, given as `--uid`, is not the number of a user or group");
+        insta::assert_snapshot!(said("nova|--gid|0"), @"`0`, given as `--gid`, is the number of root");
+        insta::assert_snapshot!(said("nova|--distro|plan9"), @"`plan9`, given as `--distro`, is no distribution that is known; known are `debian`, `ubuntu`, `centos`, `rhel`, `rocky`, `almalinux`, `ol`, `oracle`, `fedora`, `openeuler`, `opensuse`, `opensuse-leap`, `opensuse-tumbleweed`, `sles`");
+        insta::assert_snapshot!(said("1nova"), @"`1nova`, given as `PROJECT`, cannot be the name of a user or group");
+        insta::assert_snapshot!(said("nova|--extra-bindep|/none/bindep.txt"), @"cannot read `/none/bindep.txt`");
+        insta::assert_snapshot!(said("nova|--steps|/none"), @"cannot read `/none`");
+    }
+
+    #[test]
+    fn users_and_plugins() {
+        let account = |words: &str| spec(words).unwrap().account;
+        for (words, ids) in [
+            ("keystone", (42424, 42424)),
+            ("keystone|--uid=|--gid= ", (42424, 42424)),
+            ("keystone|--uid|7|--gid|8", (7, 8)),
+            ("keystone|--plugin=|--uid|7", (7, 42424)),
+            ("keystone|--plugin|no", (42424, 42424)),
+        ] {
+            let account = account(words).unwrap();
+            assert_eq!((account.uid.number(), account.gid.number()), ids, "{words}");
+            assert_eq!(account.shell.as_str(), "/usr/sbin/nologin");
+        }
+        for words in ["keystone|--plugin|yes", "keystone|--plugin|True", "keystone|--plugin|1"] {
+            assert_eq!(account(words), None, "{words}");
+        }
+        assert_eq!(account("nova").unwrap().shell.as_str(), "/bin/bash");
+        // LOCI names user and directories by the project, however it is written.
+        for (words, name) in [("Nova[x]", "nova"), (" nova ", "nova"), ("heat", "heat")] {
+            assert_eq!(account(words).unwrap().project.as_str(), name);
+        }
+    }
+
+    #[test]
+    fn lists_and_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("more.txt");
+        std::fs::write(&list, "mine [special]\nmine2\n").unwrap();
+        let words = format!(
+            "keystone|--profiles| special  apache |--dist-packages|vim  less |--extra-bindep|{}|\
+             --extra-pydep|{}|--distro| debian-12 ",
+            list.display(),
+            list.display()
+        );
+        let spec = spec(&words).unwrap();
+        assert_eq!(spec.profiles, ["special", "apache"]);
+        assert_eq!(spec.dist_packages, ["vim", "less"]);
+        assert_eq!(
+            spec.distro.unwrap().to_string(),
+            Distro::named("debian-12").unwrap().to_string()
+        );
+        for rules in [spec.bindep, spec.pydep] {
+            assert!(rules.profiles().user.contains("special"));
+        }
+    }
 }

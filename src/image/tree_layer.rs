@@ -250,63 +250,204 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::support::wheel::WheelMaker;
+    use crate::wheel::archive::WheelArchive;
+    use crate::wheel::file::WheelFile;
+    use crate::wheel::scheme::Scheme;
+    use crate::wheel::tree::InstallOptions;
 
     fn path(text: &str) -> SafePath {
         text.parse().unwrap()
     }
 
-    fn node(mode: u32, owner: (u32, u32), body: Body) -> Node {
-        Node { mode, owner, body }
+    fn node(body: Body) -> Node {
+        Node { mode: 0o644, owner: (0, 0), body }
     }
 
-    fn one(name: &str, node: Node, epoch: u64) -> TreeLayer {
-        let mut layer = TreeLayer::new(epoch);
-        layer.insert(path(name), node);
+    fn bytes(text: &str) -> Body {
+        Body::Bytes(text.into())
+    }
+
+    /// A planned wheel with a file that is not inflated before it is written.
+    fn wheel() -> Arc<InstallTree> {
+        let maker = WheelMaker::new("foo", "1.0")
+            .file("foo/data.bin", vec![7; 1000])
+            .entry_points("[console_scripts]\nfoo = foo:main\n");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), maker.bytes()).unwrap();
+        let wheel = WheelFile::open(file.path()).unwrap();
+        let archive = WheelArchive::open(wheel, &maker.filename().parse().unwrap()).unwrap();
+        let options = InstallOptions { requested: true, direct_url: None, installer: "loci" };
+        let scheme = Scheme::for_python(11, Path::new("/env"));
+        Arc::new(InstallTree::plan(&archive, &scheme, &options).unwrap())
+    }
+
+    /// One of everything.
+    fn layer() -> TreeLayer {
+        let mut layer = TreeLayer::new(7);
+        layer.insert(path("etc"), node(Body::Directory));
+        layer.insert(path("etc/empty"), node(bytes("")));
+        layer.insert(path("etc/block"), node(bytes(&"x".repeat(512))));
+        layer.insert(path(&format!("etc/{}", "long".repeat(60))), node(bytes("y")));
+        layer.insert(path("etc/link"), node(Body::Symlink("t".repeat(150))));
+        let far = Node { owner: (3_000_000, 4_000_000), ..node(bytes("z")) };
+        layer.insert(path("etc/far"), far);
+        layer.install(&path("env"), &wheel());
         layer
     }
 
     fn written(layer: &TreeLayer) -> Vec<u8> {
         let mut out = Vec::new();
-        layer.write_to(&mut out, &|error| panic!("{error}"), &|_| {}).unwrap();
+        let refused = |source| ImageError::Read { what: "a layer".into(), source };
+        layer.write_to(&mut out, &refused, &|_| {}).unwrap();
         out
     }
 
     #[test]
-    fn all_that_a_layer_consists_of_is_in_its_recipe() {
-        let bytes = |text: &str| Body::Bytes(text.as_bytes().to_vec());
-        let link = |target: &str| Body::Symlink(target.into());
-        let layers = [
-            one("a", node(0o644, (0, 0), bytes("x")), 0),
-            one("b", node(0o644, (0, 0), bytes("x")), 0),
-            one("a", node(0o755, (0, 0), bytes("x")), 0),
-            one("a", node(0o644, (1, 0), bytes("x")), 0),
-            one("a", node(0o644, (0, 1), bytes("x")), 0),
-            one("a", node(0o644, (0, 0), bytes("y")), 0),
-            one("a", node(0o644, (0, 0), bytes("x")), 1),
-            one("a", node(0o644, (0, 0), Body::Directory), 0),
-            one("a", node(0o644, (0, 0), link("x")), 0),
-            one("a", node(0o644, (0, 0), link("y")), 0),
-        ];
-        let recipes: BTreeSet<Digest> = layers.iter().map(TreeLayer::recipe).collect();
-        let tars: BTreeSet<Vec<u8>> = layers.iter().map(written).collect();
-        assert_eq!((recipes.len(), tars.len()), (layers.len(), layers.len()));
-        for layer in layers {
-            let tar = written(&layer);
-            assert_eq!(tar.len() as u64, layer.size());
+    fn the_size_is_known_before_anything_is_written() {
+        for layer in [TreeLayer::new(0), layer()] {
+            let out = written(&layer);
+            assert_eq!(layer.size(), out.len() as u64);
             let mut read = Vec::new();
             Arc::new(layer).reader().unwrap().read_to_end(&mut read).unwrap();
-            assert_eq!(read, tar);
+            assert!(read == out, "the reader gives other bytes");
         }
     }
 
     #[test]
-    fn only_directories_that_are_missing_are_added() {
-        let mut layer = one("a/b/c/file", node(0o644, (0, 0), Body::Bytes(Vec::new())), 0);
-        layer.insert(path("a/b/c"), node(0o700, (7, 7), Body::Directory));
-        layer.complete(&[path("a")].into());
-        let found: Vec<_> =
-            layer.nodes().map(|(path, node)| format!("{path} {:o}", node.mode)).collect();
-        assert_eq!(found, ["a/b 755", "a/b/c 700", "a/b/c/file 644"]);
+    fn what_is_written_is_what_was_put_in() {
+        let layer = layer();
+        let out = written(&layer);
+        let mut archive = tar::Archive::new(&out[..]);
+        let mut found = Vec::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().to_str().unwrap().trim_end_matches('/').to_owned();
+            let target = entry.link_name().unwrap().map(|name| name.display().to_string());
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            let header = entry.header();
+            assert_eq!(header.mtime().unwrap(), 7, "{path}");
+            let kind = header.entry_type().as_byte();
+            let (mode, owner) = (header.mode().unwrap(), (header.uid(), header.gid()));
+            let owner = (owner.0.unwrap(), owner.1.unwrap());
+            found.push((path, kind, mode, owner, target.unwrap_or_default(), content));
+        }
+        let expected: Vec<_> = layer
+            .nodes()
+            .map(|(path, node)| {
+                let owner = (u64::from(node.owner.0), u64::from(node.owner.1));
+                let content = node.bytes().unwrap().into_owned();
+                let (kind, target) = (node.kind().as_byte(), node.target().to_owned());
+                (path.to_string(), kind, node.mode, owner, target, content)
+            })
+            .collect();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(found == expected, "`{}` differs", expected.0);
+        }
+        assert_eq!(found.len(), expected.len());
+    }
+
+    #[track_caller]
+    fn case(what: &str, change: impl FnOnce(&mut TreeLayer)) {
+        let mut changed = layer();
+        change(&mut changed);
+        let (before, after) = (layer(), changed);
+        assert_ne!(after.recipe(), before.recipe(), "{what} makes no other recipe");
+        assert_ne!(written(&after), written(&before), "{what} makes no other bytes");
+    }
+
+    #[test]
+    fn a_recipe_is_of_all_that_the_bytes_depend_on() {
+        assert_eq!(layer().recipe(), layer().recipe());
+        assert_eq!(written(&layer()), written(&layer()));
+        let empty = || node(bytes(""));
+        case("a path", |layer| {
+            let node = layer.nodes.remove(&path("etc/empty")).unwrap();
+            layer.insert(path("etc/vacant"), node);
+        });
+        case("a mode", |layer| {
+            layer.insert(path("etc/empty"), Node { mode: 0o600, ..empty() });
+        });
+        for owner in [(1, 0), (0, 1)] {
+            case("an owner", |layer| layer.insert(path("etc/empty"), Node { owner, ..empty() }));
+        }
+        case("a kind", |layer| layer.insert(path("etc/empty"), node(Body::Directory)));
+        case("bytes", |layer| layer.insert(path("etc/block"), node(bytes(&"y".repeat(512)))));
+        case("a target", |layer| {
+            layer.insert(path("etc/link"), node(Body::Symlink("t".repeat(149))));
+        });
+        case("a time", |layer| layer.epoch = 8);
+        case("a node less", |layer| drop(layer.nodes.remove(&path("etc/empty"))));
+        case("a file of a wheel", |layer| {
+            let file = path("env/lib/python3.11/site-packages/foo/data.bin");
+            assert!(matches!(layer.nodes[&file].body, Body::Installed(..)));
+            layer.insert(file, node(Body::Bytes(vec![8; 1000])));
+        });
+    }
+
+    /// Equal bytes are an equal recipe, wherever they come from: layers of both are shared.
+    #[test]
+    fn a_recipe_is_not_of_where_bytes_come_from() {
+        let mut changed = layer();
+        let file = path("env/lib/python3.11/site-packages/foo/data.bin");
+        changed.insert(file, node(Body::Bytes(vec![7; 1000])));
+        assert_eq!(changed.recipe(), layer().recipe());
+        assert_eq!(written(&changed), written(&layer()));
+    }
+
+    #[test]
+    fn exactly_the_missing_directories_are_added() {
+        let mut layer = TreeLayer::new(0);
+        let own = Node { mode: 0o700, owner: (7, 8), body: Body::Directory };
+        layer.insert(path("var/lib/own"), own);
+        layer.insert(path("var/lib/own/deep/file"), node(bytes("x")));
+        layer.insert(path("etc/a/link"), node(Body::Symlink("x".into())));
+        layer.insert(path("top"), node(bytes("")));
+        let there = BTreeSet::from([path("etc"), path("var"), path("usr")]);
+        layer.complete(&there);
+        let found: Vec<_> = layer
+            .nodes()
+            .map(|(path, node)| format!("{path} {:04o} {:?}", node.mode, node.owner))
+            .collect();
+        insta::assert_snapshot!(found.join("\n"), @r"
+        etc/a 0755 (0, 0)
+        etc/a/link 0644 (0, 0)
+        top 0644 (0, 0)
+        var/lib 0755 (0, 0)
+        var/lib/own 0700 (7, 8)
+        var/lib/own/deep 0755 (0, 0)
+        var/lib/own/deep/file 0644 (0, 0)
+        ");
+        let recipe = layer.recipe();
+        layer.complete(&there);
+        assert_eq!(layer.recipe(), recipe);
+    }
+
+    #[test]
+    fn a_wheel_that_is_not_what_it_was_is_no_layer() {
+        let maker = WheelMaker::new("foo", "1.0").file("foo/data.bin", vec![7; 100_000]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), maker.bytes()).unwrap();
+        let wheel = WheelFile::open(file.path()).unwrap();
+        let archive = WheelArchive::open(wheel, &maker.filename().parse().unwrap()).unwrap();
+        let options = InstallOptions { requested: true, direct_url: None, installer: "loci" };
+        let scheme = Scheme::for_python(11, Path::new("/env"));
+        let tree = InstallTree::plan(&archive, &scheme, &options).unwrap();
+        let mut layer = TreeLayer::new(0);
+        layer.install(&path("env"), &Arc::new(tree));
+        // All of it is nothing now: the plan still stands, and no byte of it can be had.
+        let length = fs_err::metadata(file.path()).unwrap().len();
+        fs_err::write(file.path(), vec![0; usize::try_from(length).unwrap()]).unwrap();
+        let refused = |source| ImageError::Read { what: "a layer".into(), source };
+        let outcome = layer.write_to(&mut Vec::new(), &refused, &|_| {});
+        assert!(matches!(outcome, Err(ImageError::Wheel(_))), "{outcome:?}");
+        let (size, layer) = (layer.size(), Arc::new(layer));
+        let mut read = Vec::new();
+        layer.reader().unwrap().read_to_end(&mut read).unwrap();
+        assert!((read.len() as u64) < size, "half a layer is taken for a whole one");
     }
 }

@@ -116,10 +116,13 @@ impl ServiceSpec {
 
     fn warn_of_profiles(&self, events: &Events) {
         let own = self.bindep.profiles().user.into_iter().chain(self.pydep.profiles().user);
-        let mut known: BTreeSet<String> = own.collect();
-        let anybodys = lists::profiles();
-        let unknown = self.profiles.iter().filter(|profile| !known.contains(*profile));
-        let unknown: Vec<_> = unknown.filter(|profile| !anybodys.contains(*profile)).collect();
+        let steps = self.steps.iter().flat_map(ProjectSteps::steps);
+        let steps = steps.flat_map(|step| step.when.profiles()).map(str::to_owned);
+        let mut known: BTreeSet<String> =
+            own.chain(steps.filter(|profile| !profile.starts_with("platform:"))).collect();
+        let meant = known.union(&lists::profiles()).cloned().collect();
+        let unknown: Vec<_> =
+            lists::unknown(self.profiles.iter().map(String::as_str), &meant).collect();
         let projects: Vec<&str> = lists::projects().collect();
         known.retain(|profile| !projects.contains(&profile.as_str()));
         for profile in unknown {
@@ -132,5 +135,167 @@ impl ServiceSpec {
             };
             events.warn(format!("nothing asks for the profile `{profile}`; {there}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::input::document::Document;
+    use crate::input::lists::Kind;
+    use crate::input::steps::StepFiles;
+    use crate::pipeline::compose::SourcedProject;
+    use crate::pipeline::events::{Event, Reporter};
+
+    /// Keeps the warnings.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Reporter for Heard {
+        fn event(&self, event: &Event) {
+            if let Event::Warning { text } = event {
+                self.0.lock().unwrap().push(text.clone());
+            }
+        }
+    }
+
+    fn spec(project: &str) -> ServiceSpec {
+        let list = |kind| {
+            lists::of_project(project, kind).unwrap_or_else(|| lists::of_every_service(kind))
+        };
+        let name: AccountName = project.parse().unwrap();
+        let requirement = project.parse().unwrap();
+        ServiceSpec {
+            wants: Wants {
+                project: SourcedProject { requirement, source: None },
+                extra: Vec::new(),
+                packages: Vec::new(),
+                build_constraints: Vec::new(),
+            },
+            profiles: Vec::new(),
+            bindep: list(Kind::Distribution),
+            pydep: list(Kind::Python),
+            dist_packages: Vec::new(),
+            account: Some(ProjectAccount::new(name.clone())),
+            distro: None,
+            release: None,
+            steps: StepFiles::builtin().get(&name).cloned(),
+            variables: BTreeMap::new(),
+            name,
+        }
+    }
+
+    fn debian() -> Distro {
+        Distro::named("debian-12").unwrap()
+    }
+
+    /// What a service with these profiles is on Debian 12, and what was warned of.
+    fn on(spec: &ServiceSpec) -> (Site, Vec<String>) {
+        let heard = Arc::new(Heard::default());
+        let site = spec.on(&debian(), &Events::to(heard.clone())).unwrap();
+        let heard = heard.0.lock().unwrap().clone();
+        (site, heard)
+    }
+
+    fn chosen(project: &str, profiles: &str) -> ServiceSpec {
+        let profiles = profiles.split_whitespace().map(str::to_owned).collect();
+        ServiceSpec { profiles, ..spec(project) }
+    }
+
+    /// What `profiles` add to the packages of the distribution and to those of Python.
+    #[track_caller]
+    fn case(project: &str, profiles: &str, distribution: &str, python: &str) {
+        let (plain, _) = on(&spec(project));
+        let (site, warnings) = on(&chosen(project, profiles));
+        assert_eq!(warnings, [""; 0]);
+        let names = |site: &Site| -> BTreeSet<String> {
+            site.wants.packages.iter().map(|package| package.name.to_string()).collect()
+        };
+        let added: Vec<_> =
+            site.packages.iter().filter(|name| !plain.packages.contains(name)).cloned().collect();
+        let more: Vec<_> = names(&site).difference(&names(&plain)).cloned().collect();
+        assert_eq!((added.join(" ").as_str(), more.join(" ").as_str()), (distribution, python));
+    }
+
+    #[test]
+    fn profiles_choose_packages_of_both_kinds() {
+        case("keystone", "", "", "");
+        case("keystone", "ldap", "libldap-2.5-0", "ldappool python-ldap");
+        case("keystone", "apache", "apache2 libapache2-mod-wsgi-py3", "");
+        case(
+            "keystone",
+            "apache mellon",
+            "apache2 libapache2-mod-auth-mellon libapache2-mod-wsgi-py3",
+            "",
+        );
+        case("glance", "ceph qemu", "ceph-common python3-rados python3-rbd qemu-utils", "");
+        // Those of another project's are asked for by nobody here, and are no mistake.
+        case("keystone", "ceph", "", "");
+        case("unheard-of", "apache", "apache2 libapache2-mod-wsgi-py3", "");
+    }
+
+    #[test]
+    fn packages_are_sorted_and_each_is_there_once() {
+        let more = ["zsh", "sudo", "acl", "zsh"].map(str::to_owned).to_vec();
+        let (site, _) = on(&ServiceSpec { dist_packages: more, ..spec("keystone") });
+        let mut sorted = site.packages.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(site.packages, sorted);
+        for name in ["acl", "python3", "sudo", "zsh"] {
+            assert!(site.packages.iter().any(|package| package == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_distribution_that_is_named_goes_before_the_one_that_is_found() {
+        let named = |text: &str| {
+            let distro = Some(Distro::named(text).unwrap());
+            on(&ServiceSpec { distro, ..spec("keystone") }).0
+        };
+        assert!(named("centos-stream9").packages.contains(&"python3.12".to_owned()));
+        assert!(named("ubuntu-noble").packages.contains(&"libpython3.12t64".to_owned()));
+        assert_eq!(named("debian").packages, on(&spec("keystone")).0.packages);
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_warned_of() {
+        let mut said = Vec::new();
+        for (project, profiles) in [
+            ("keystone", "ldpa apache"),
+            ("keystone", "mod_oauth2 default platform:dpkg keystone python3"),
+            ("unheard-of", "mine"),
+            ("requirements", "x y"),
+        ] {
+            let (_, warnings) = on(&chosen(project, profiles));
+            said.push(format!("{project} {profiles}:"));
+            said.extend(warnings);
+        }
+        insta::assert_snapshot!(said.join("\n"), @r"
+        keystone ldpa apache:
+        nothing asks for the profile `ldpa`; those of `keystone` are apache, fluent, ldap, mellon, mod_oauth2, nginx, oauth, openidc
+        keystone mod_oauth2 default platform:dpkg keystone python3:
+        unheard-of mine:
+        nothing asks for the profile `mine`; those of `unheard-of` are apache, fluent, nginx
+        requirements x y:
+        nothing asks for the profile `x`; `requirements` has none
+        nothing asks for the profile `y`; `requirements` has none
+        ");
+    }
+
+    #[test]
+    fn what_only_a_step_asks_for_is_known() {
+        let text = "[[step]]\nname = \"x\"\nprofiles = [\"mine !platform:rpm\"]\n\
+                    packages = [\"step-package\"]\n";
+        let steps = ProjectSteps::parse(&Document::new("keystone.toml", text)).unwrap();
+        let spec = ServiceSpec { steps: Some(steps), ..chosen("keystone", "mine ours") };
+        let (site, warnings) = on(&spec);
+        let is_there = |package: &Site| {
+            package.wants.packages.iter().any(|package| package.name.as_ref() == "step-package")
+        };
+        assert!(is_there(&site) && !is_there(&on(&ServiceSpec { profiles: Vec::new(), ..spec }).0));
+        insta::assert_snapshot!(warnings.join("\n"), @"nothing asks for the profile `ours`; those of `keystone` are apache, fluent, ldap, mellon, mine, nginx, oauth, openidc");
     }
 }

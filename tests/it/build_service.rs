@@ -322,13 +322,13 @@ fn what_cannot_be_is_said() {
     keystone -o dir:o
     error: `dir:o`, given as `--output`, is no place for an image: `docker://`, `oci:`, `oci-archive:` and `docker-archive:` are
     keystone -o oci:o --distro plan9
-    error: `plan9`, given as `--distro`, `plan9` is no distribution that is known; known are `debian`, `ubuntu`, `centos`, `rhel`, `rocky`, `almalinux`, `ol`, `oracle`, `fedora`, `openeuler`, `opensuse`, `opensuse-leap`, `opensuse-tumbleweed`, `sles`
+    error: `plan9`, given as `--distro`, is no distribution that is known; known are `debian`, `ubuntu`, `centos`, `rhel`, `rocky`, `almalinux`, `ol`, `oracle`, `fedora`, `openeuler`, `opensuse`, `opensuse-leap`, `opensuse-tumbleweed`, `sles`
     ");
     let arguments = "build keystone -o oci:o --profiles nonesuch --from docker-archive:base.tar";
     let mut command = world.command(&format!("{arguments} --python python3 --wheels dir:set"));
     let run = world.run(command.env("LOCI_PROGRESS", "lines")).good();
     let warning = run.err.lines().find(|line| line.starts_with("warning"));
-    insta::assert_snapshot!(warning.unwrap_or_default(), @"warning: nothing asks for the profile `nonesuch`; those of `keystone` are apache, fluent, ldap, mellon, nginx, oauth, openidc");
+    insta::assert_snapshot!(warning.unwrap_or_default(), @"warning: nothing asks for the profile `nonesuch`; those of `keystone` are apache, fluent, ldap, mellon, mod_oauth2, nginx, oauth, openidc");
 }
 
 #[test]
