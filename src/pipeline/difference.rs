@@ -64,6 +64,9 @@ pub struct Outline {
     /// How many packages of a distribution it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distribution: Option<usize>,
+    /// A list of the distribution's packages that is there and cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// The bytes of its wheels or files; none for texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -262,6 +265,7 @@ impl Side {
             digest: self.image().map(|image| image.digest),
             packages: self.packages().values().map(Vec::len).sum(),
             distribution: self.system().map(|system| system.packages.distribution.len()),
+            unread: self.system().and_then(|system| system.packages.unread.clone()),
             bytes: wheels.or(self.system().map(|system| system.totals.bytes)),
         }
     }

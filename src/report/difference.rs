@@ -21,8 +21,11 @@ pub fn words(difference: &Difference, files: Listing, paint: Paint) -> String {
     let head = words::one_line(&format!("{} -> {}", before.reference, after.reference));
     let _ = writeln!(out, "{}", paint.strong(head));
     section(&mut out, packages_of(before), &difference.packages, before.packages, paint);
-    if let Some(count) = before.distribution {
+    if let Some(count) = before.distribution.filter(|_| has_distribution(difference)) {
         section(&mut out, "distribution packages", &difference.distribution, count, paint);
+    }
+    for text in unread(difference) {
+        let _ = writeln!(out, "{} {text}", paint.odd("distribution packages:"));
     }
     if let Some(changes) = &difference.files {
         let _ = writeln!(out, "{} {}", paint.strong("files:"), file_counts(changes));
@@ -107,6 +110,23 @@ const fn sign(how: How) -> &'static str {
         How::Removed => "-",
         How::Changed | How::Rebuilt => "~",
     }
+}
+
+/// Whether there are packages of a distribution, on any side.
+pub(super) fn has_distribution(difference: &Difference) -> bool {
+    let sides = [&difference.before, &difference.after];
+    sides.iter().any(|side| side.distribution.is_some_and(|count| count > 0))
+}
+
+/// Which packages could not be compared, in words.
+pub(super) fn unread(difference: &Difference) -> Vec<String> {
+    let sides = [&difference.before, &difference.after].into_iter();
+    let said = sides.filter_map(|side| {
+        let path = side.unread.as_deref()?;
+        let place = words::one_line(&side.reference);
+        Some(format!("those of `{place}` are {}", super::look::unread(path)))
+    });
+    said.collect()
 }
 
 /// What the packages of a side are called.

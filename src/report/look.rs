@@ -96,7 +96,7 @@ fn of_system(system: &System, row: &mut impl FnMut(&str, String)) {
 }
 
 /// A list of packages that is there and of no use here.
-fn unread(path: &str) -> String {
+pub(super) fn unread(path: &str) -> String {
     format!("listed in `{path}`, which cannot be read here")
 }
 

@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::difference::{
-    Listing, config_change, file_change, file_counts, more_or_less, of_config, of_file,
-    package_counts, packages_of, pulled, saying, size_change, versions,
+    Listing, config_change, file_change, file_counts, has_distribution, more_or_less, of_config,
+    of_file, package_counts, packages_of, pulled, saying, size_change, unread, versions,
 };
 use super::words;
 use crate::pipeline::difference::{Difference, How, PackageChange};
@@ -31,7 +31,9 @@ pub fn difference(difference: &Difference, files: Listing) -> String {
     let number = |count: usize| count.to_string();
     let counts = package_counts(&difference.packages, before.packages);
     row(packages_of(before), number(before.packages), number(after.packages), counts);
-    if let (Some(old), Some(new)) = (before.distribution, after.distribution) {
+    if let (true, Some(old), Some(new)) =
+        (has_distribution(difference), before.distribution, after.distribution)
+    {
         let counts = package_counts(&difference.distribution, old);
         row("distribution packages", number(old), number(new), counts);
     }
@@ -43,6 +45,9 @@ pub fn difference(difference: &Difference, files: Listing) -> String {
     }
     if let Some(pull) = &difference.pull {
         row("to pull", String::new(), String::new(), pulled(pull));
+    }
+    for text in unread(difference) {
+        let _ = writeln!(out, "\nDistribution packages: {text}.");
     }
     packages(&mut out, packages_of(before), &difference.packages);
     packages(&mut out, "distribution packages", &difference.distribution);

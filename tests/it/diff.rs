@@ -262,6 +262,47 @@ fn services_differ_in_all_that_they_have() {
 }
 
 #[test]
+fn packages_that_cannot_be_read_are_said_to_be_there() {
+    let harbour = Harbour::empty(Registry::new());
+    for (tag, text) in [("a", "one"), ("b", "another")] {
+        let tar = tar_of([
+            ("etc/os-release", &b"ID=centos\nPRETTY_NAME=\"CentOS Stream 9\"\n"[..]),
+            ("var/lib/rpm/rpmdb.sqlite", text.as_bytes()),
+        ]);
+        ForeignImage::new().layer(&tar, Packing::Gzip).put(&harbour.registry, "loci/base", tag);
+    }
+    let [a, b] = ["docker://REGISTRY/loci/base:a", "docker://REGISTRY/loci/base:b"];
+    let said = |arguments: String| harbour.loci(&arguments).good().out;
+    insta::assert_snapshot!(said(format!("image ls {a} --packages")), @r"
+    Python: 0
+    CentOS Stream 9: listed in `/var/lib/rpm/rpmdb.sqlite`, which cannot be read here
+    ");
+    insta::assert_snapshot!(said(format!("diff {a} {b}")), @r"
+    docker://REGISTRY/loci/base:a -> docker://REGISTRY/loci/base:b
+    python packages: none
+    distribution packages: those of `docker://REGISTRY/loci/base:a` are listed in `/var/lib/rpm/rpmdb.sqlite`, which cannot be read here
+    distribution packages: those of `docker://REGISTRY/loci/base:b` are listed in `/var/lib/rpm/rpmdb.sqlite`, which cannot be read here
+    files: 1 changed (7 B)
+    bytes: 43 B -> 47 B, +4 B
+    to pull: 206 of 206 B in 1 of 1 layer, for who has the first
+    ");
+    insta::assert_snapshot!(said(format!("diff {a} {b} --markdown")), @r"
+    ### `docker://REGISTRY/loci/base:a` → `docker://REGISTRY/loci/base:b`
+
+    | | before | after | |
+    |---|---:|---:|---|
+    | python packages | 0 | 0 | none |
+    | files |  |  | 1 changed (7 B) |
+    | bytes | 43 B | 47 B | +4 B |
+    | to pull |  |  | 206 of 206 B in 1 of 1 layer, for who has the first |
+
+    Distribution packages: those of `docker://REGISTRY/loci/base:a` are listed in `/var/lib/rpm/rpmdb.sqlite`, which cannot be read here.
+
+    Distribution packages: those of `docker://REGISTRY/loci/base:b` are listed in `/var/lib/rpm/rpmdb.sqlite`, which cannot be read here.
+    ");
+}
+
+#[test]
 fn what_cannot_be_compared_is_said() {
     let harbour = services();
     let world = &harbour.world;
