@@ -196,21 +196,23 @@ printf 'FROM loci-assembled/%s\nRUN apt-get update && apt-get install -y --no-in
     "$docker" build --quiet --network host "${proxies[@]}" --tag child - >/dev/null || fail 'a child image'
 
 say 'other readers'
+# Some take capitals in a path for those of a name.
+cd "$work"
 if command -v skopeo >/dev/null; then
-    skopeo inspect "oci:$work/images:$first" >/dev/null || fail skopeo
+    skopeo inspect "oci:images:$first" >/dev/null || fail skopeo
 fi
 if command -v umoci >/dev/null; then
-    umoci unpack --image "$work/images:$first" "$work/unpacked" >/dev/null 2>&1 || fail umoci
+    umoci unpack --image "images:$first" "$work/unpacked" >/dev/null 2>&1 || fail umoci
     chroot "$work/unpacked/rootfs" /usr/bin/env -i PATH=/var/lib/openstack/bin:/usr/bin:/bin \
         sh -c "$(command_of "$first")" >"$work/said" 2>&1 || fail "umoci, run: $(tail -3 "$work/said")"
 fi
 if command -v buildah >/dev/null; then
-    container=$(buildah from "oci:$work/images:$first") || fail buildah
+    container=$(buildah from --quiet "oci:images:$first" 2>"$work/said") || fail buildah
     buildah run --isolation chroot "$container" -- /bin/sh -c "$(command_of "$first")" >/dev/null 2>&1 ||
         fail 'buildah, run'
     buildah rm "$container" >/dev/null
 fi
 if command -v podman >/dev/null; then
-    podman pull -q "oci:$work/images:$first" >/dev/null || fail podman
+    podman pull -q "oci:images:$first" >/dev/null || fail podman
 fi
 say "all of $services are right, in both ways"
