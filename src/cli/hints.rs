@@ -43,7 +43,9 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
              `--extra-bindep`"
         }
         CliError::NoProject => "name one first, or give a list of your own with `--file`",
-        CliError::OsRelease { .. } => "name the distribution with `--distro`",
+        CliError::OsRelease { .. } | CliError::Pipeline(PipelineError::UnknownDistro { .. }) => {
+            "name the distribution with `--distro`"
+        }
         CliError::Input(InputError::Read { origin, .. }) if origin.ends_with("/os-release") => {
             "name the distribution with `--distro`"
         }

@@ -81,7 +81,7 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Finds out what `base` is.
+    /// Finds out what `base` is; what it was `named` holds where it does not say so itself.
     ///
     /// # Errors
     /// When it cannot be unpacked, or does not say which distribution it is of.
@@ -91,6 +91,7 @@ impl Ground {
         python: &Path,
         epoch: u64,
         refresh: Refresh,
+        named: Option<&Distro>,
     ) -> Result<Self, PipelineError> {
         let memo = workshop.store.memo("bases");
         let os_release = match memo.get::<String>(&base.digest()) {
@@ -102,9 +103,13 @@ impl Ground {
                 facts.os_release
             }
         };
-        let distro = Distro::from_os_release(&os_release).map_err(|source| {
-            PipelineError::UnknownDistro { base: base.name().to_owned(), source }
-        })?;
+        let distro = match (Distro::from_os_release(&os_release), named) {
+            (Ok(found), _) => found,
+            (Err(_), Some(named)) => named.clone(),
+            (Err(source), None) => {
+                return Err(PipelineError::UnknownDistro { base: base.name().to_owned(), source });
+            }
+        };
         let python = python.to_string_lossy().into_owned();
         Ok(Self { workshop: Arc::clone(workshop), base, epoch, python, refresh, distro })
     }

@@ -96,7 +96,9 @@ pub async fn service_images(
     workshop.events.stage(Stage::Resolve, None);
     let machine = workshop.builder.interpreter().target().platform().arch();
     let base = Base::open(&job.base, machine, &workshop.access()).await?;
-    let ground = Ground::find(&workshop, base.clone(), &job.python, job.epoch, job.refresh).await?;
+    let named = job.services.iter().find_map(|service| service.spec.distro.as_ref());
+    let ground =
+        Ground::find(&workshop, base.clone(), &job.python, job.epoch, job.refresh, named).await?;
     let sites =
         job.services.iter().map(|service| service.spec.on(&ground.distro, &workshop.events));
     let sites = sites.collect::<Result<Vec<Site>, _>>()?;

@@ -89,11 +89,14 @@ impl PreparedRoot {
     pub async fn prepare(spec: &ServiceSpec, events: &Events) -> Result<Self, PipelineError> {
         events.stage(Stage::Install, None);
         let root = Root::live();
-        let found = match (RootFacts::os_release(root.dir())?, &spec.distro) {
-            (text, Some(distro)) if text.is_empty() => distro.clone(),
-            (text, _) => Distro::from_os_release(&text).map_err(|source| {
-                PipelineError::UnknownDistro { base: root.dir().display().to_string(), source }
-            })?,
+        let os_release = RootFacts::os_release(root.dir())?;
+        let found = match (Distro::from_os_release(&os_release), &spec.distro) {
+            (Ok(found), _) => found,
+            (Err(_), Some(distro)) => distro.clone(),
+            (Err(source), None) => {
+                let base = root.dir().display().to_string();
+                return Err(PipelineError::UnknownDistro { base, source });
+            }
         };
         let site = spec.on(&found, events)?;
         let projects = std::iter::once(&spec.wants.project).chain(&spec.wants.extra);

@@ -6,7 +6,7 @@ use super::steps::RunStep;
 
 /// A command that ended with an error.
 #[derive(Debug, thiserror::Error)]
-#[error("it ended with {status}: {}", tail.join("\n  "))]
+#[error("it ended with {status}{}{}", if tail.is_empty() { "" } else { ": " }, tail.join("\n  "))]
 struct CommandFailed {
     status: std::process::ExitStatus,
     tail: Vec<String>,
@@ -72,5 +72,7 @@ mod tests {
         let error =
             run(&Root::live(), &step(0, &["/bin/sh", "-c", "echo no; exit 3"])).unwrap_err();
         assert_eq!(error.to_string(), "it ended with exit status: 3: no");
+        let error = run(&Root::live(), &step(0, &["/bin/sh", "-c", "exit 3"])).unwrap_err();
+        assert_eq!(error.to_string(), "it ended with exit status: 3");
     }
 }

@@ -69,8 +69,8 @@ impl BaseMaker {
         Self { architecture: architecture.into(), ..self }
     }
 
-    /// Writes it to `path`, as `docker save` does.
-    pub fn write(&self, path: &Path) {
+    /// Its one layer.
+    pub fn layer(&self) -> Vec<u8> {
         let mut layer = Builder::new(Vec::new());
         let mut folders = Vec::new();
         for (name, ..) in &self.files {
@@ -103,7 +103,12 @@ impl BaseMaker {
                 .append_data(&mut header(EntryType::Regular, *mode, bytes.len()), name, &bytes[..])
                 .unwrap();
         }
-        let layer = layer.into_inner().unwrap();
+        layer.into_inner().unwrap()
+    }
+
+    /// Writes it to `path`, as `docker save` does.
+    pub fn write(&self, path: &Path) {
+        let layer = self.layer();
         let digest = loci::vocab::digest::Digest::of(&layer);
         let config = json!({
             "architecture": self.architecture,
@@ -137,8 +142,9 @@ fn header(kind: EntryType, mode: u32, size: usize) -> Header {
     header
 }
 
-/// Notes what it is to install as installed. `broken` does not exist, and `slow` is never done.
-const APT: &str = r#"#!/bin/sh
+/// Notes what it is to install as installed, and takes programs out of `/opt`. `broken` does not exist, and `slow` is
+/// never done.
+pub const APT: &str = r#"#!/bin/sh
 case " $* " in
 *" update "*) exit 0 ;;
 *" purge "*) sed -i '/	git	/d' /var/lib/dpkg/there; rm -f /usr/bin/git; exit 0 ;;
@@ -151,7 +157,7 @@ for word in "$@"; do
         slow) sleep 600 ;;
         esac
         echo "installed	$word	1.0" >>/var/lib/dpkg/there
-        touch "/usr/bin/$word"
+        if [ -e "/opt/$word" ]; then cp "/opt/$word" /usr/bin/; else touch "/usr/bin/$word"; fi
     fi
     [ "$word" != -- ] || names=yes
 done

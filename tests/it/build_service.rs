@@ -2,6 +2,7 @@
 //! layers, no network.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::support::wheel::WheelMaker;
 use crate::world::{Run, World};
 
 /// A set in `set`, and a base in `base.tar`; none, with the reason said, where there can be no private root.
-fn world() -> Option<World> {
+pub fn world() -> Option<World> {
     if let Err(error) = Root::check_private() {
         println!("skipped: {error}");
         return None;
@@ -50,7 +51,7 @@ fn rustix_is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
 }
 
-fn build(world: &World, arguments: &str) -> Run {
+pub fn build(world: &World, arguments: &str) -> Run {
     let base = "--python python3 --from docker-archive:base.tar --wheels dir:set";
     world.run(
         world
@@ -60,15 +61,15 @@ fn build(world: &World, arguments: &str) -> Run {
 }
 
 /// An image in a layout: its configuration, its annotations, and what its layers put where.
-struct Image {
+pub struct Image {
     config: Value,
-    annotations: Value,
+    pub annotations: Value,
     layers: Vec<String>,
     files: BTreeMap<String, (String, Vec<u8>)>,
 }
 
 impl Image {
-    fn read(world: &World, dir: &str, tag: &str) -> Self {
+    pub fn read(world: &World, dir: &str, tag: &str) -> Self {
         let layout = Layout::open(&world.path(dir)).unwrap();
         let read = |digest: &str| layout.read(&digest.parse().unwrap()).unwrap();
         let named = layout.named(&tag.parse().unwrap()).unwrap();
@@ -109,7 +110,7 @@ impl Image {
     }
 
     #[track_caller]
-    fn text(&self, path: &str) -> String {
+    pub fn text(&self, path: &str) -> String {
         let (_, bytes) = self.files.get(path).unwrap_or_else(|| panic!("no {path}"));
         String::from_utf8(bytes.clone()).unwrap()
     }
@@ -343,24 +344,32 @@ fn what_is_killed_leaves_nothing_mounted_and_nothing_named() {
         )
         .spawn()
         .unwrap();
-    // It is within apt once its root has the mounts that only its namespace sees.
-    let slept = || {
-        let found = Command::new("pgrep").args(["-f", "^sleep 600$"]).output().unwrap();
-        !found.stdout.is_empty()
+    // Whatever runs in a root of this test's: no other test's, and no other run's of this one.
+    let store = fs::canonicalize(world.path("store")).unwrap();
+    let running = |name: &str| {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let is_here = |process: &fs::DirEntry| {
+            let root = fs::read_link(process.path().join("root"));
+            let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            root.is_ok_and(|root| root.starts_with(&store)) && words.starts_with(name.as_bytes())
+        };
+        processes.filter(is_here).count()
     };
-    let begun = Instant::now();
-    while !slept() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "apt was not reached");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+            std::thread::yield_now();
+        }
+    };
+    until("apt was not reached", &|| running("sleep") > 0);
     child.kill().unwrap();
     child.wait().unwrap();
-    let begun = Instant::now();
-    while slept() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "apt outlives loci");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("apt outlives loci", &|| running("") == 0);
     assert_eq!(mounts(), before);
     assert!(!world.path("out").exists());
     build(&world, "keystone -o oci:out:x").good();
+    // The root that it was in goes when the store is swept.
+    world.loci("store gc").good();
+    assert_eq!(world.names("store/loci/tmp"), [""; 0]);
 }

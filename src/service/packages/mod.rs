@@ -64,7 +64,7 @@ pub enum PackagesError {
         log: Vec<String>,
     },
     /// The manager failed.
-    #[error("`{command}` failed in {distribution} ({code}):\n  {}", log.join("\n  "))]
+    #[error("`{command}` failed in {distribution} ({code}){}", said(log))]
     Failed {
         /// The distribution, as people call it.
         distribution: String,
@@ -245,6 +245,10 @@ impl<'a> Packages<'a> {
             }
         })
     }
+}
+
+fn said(log: &[String]) -> String {
+    if log.is_empty() { String::new() } else { format!(":\n  {}", log.join("\n  ")) }
 }
 
 fn worded(trouble: &Trouble, distribution: &str) -> String {

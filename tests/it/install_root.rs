@@ -1,0 +1,455 @@
+//! `loci install PROJECT` in a root file system of its own, as a Dockerfile's RUN does it: in a tiny base made in
+//! code, changed into within a mount namespace. The host's libraries are seen there, for loci is linked to them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use loci::service::root::unpack::unpack;
+use loci::store::layout::Layout;
+use serde_json::Value;
+
+use crate::base_image::{APT, BaseMaker};
+use crate::build_service::{build, world};
+use crate::support::sdist::SdistMaker;
+use crate::world::{Run, World, python};
+
+/// Runs the words behind `--` in the root `$1`, with what stands before them bound to where it says. All of it is
+/// seen by these words only.
+const ENTER: &str = r#"
+root=$1; shift
+mount -t proc proc "$root/proc"
+mount -o bind /dev "$root/dev"
+while [ "$1" != -- ]; do mount -o bind "$1" "$root$2"; shift 2; done
+shift
+exec chroot "$@"
+"#;
+
+/// Where libraries are; some may be links.
+const LIBRARIES: [&str; 4] = ["lib", "lib64", "usr/lib", "usr/lib64"];
+
+/// A root file system.
+struct Container<'a> {
+    world: &'a World,
+    dir: PathBuf,
+    binds: Vec<(PathBuf, PathBuf)>,
+    variables: Vec<(&'static str, String)>,
+    /// Options of `unshare` and `chroot`.
+    ways: (&'static str, &'static str),
+}
+
+impl<'a> Container<'a> {
+    /// The root that `base` is the image of, with loci and the set in it.
+    fn new(world: &'a World, name: &str, base: &BaseMaker) -> Self {
+        let dir = world.path(name);
+        fs::create_dir(&dir).unwrap();
+        unpack([&base.layer()[..]], &dir).unwrap();
+        let mut made =
+            Self { world, dir, binds: Vec::new(), variables: Vec::new(), ways: ("", "") };
+        for name in LIBRARIES {
+            let host = Path::new("/").join(name);
+            match fs::read_link(&host) {
+                Ok(target) => std::os::unix::fs::symlink(target, made.dir.join(name)).unwrap(),
+                Err(_) if host.is_dir() => made.bind(&host, &host),
+                Err(_) => {}
+            }
+        }
+        made.bind(Path::new(env!("CARGO_BIN_EXE_loci")), Path::new("/usr/bin/loci"));
+        made.bind(&world.path("set"), Path::new("/wheels"));
+        made
+    }
+
+    /// Makes `from` seen at `to`.
+    fn bind(&mut self, from: &Path, to: &Path) {
+        let place = self.dir.join(to.strip_prefix("/").unwrap());
+        if from.is_dir() {
+            fs::create_dir_all(&place).unwrap();
+        } else {
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            File::create(&place).unwrap();
+        }
+        self.binds.push((from.to_owned(), to.to_owned()));
+    }
+
+    /// Makes the Python of these tests seen where it is, for what has to be built.
+    fn with_python(mut self) -> Self {
+        let executable = &python().executable;
+        let output =
+            Command::new(executable).args(["-c", "import sys; print(sys.base_prefix)"]).output();
+        let prefix = PathBuf::from(String::from_utf8(output.unwrap().stdout).unwrap().trim());
+        if prefix == Path::new("/usr") {
+            // Its modules are among the libraries.
+            self.bind(executable, executable);
+        } else {
+            self.bind(&prefix, &prefix);
+        }
+        self.with("LOCI_PYTHON", executable.to_str().unwrap())
+    }
+
+    /// With a variable, as a build argument is one.
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
+    }
+
+    fn run(&self, words: &str) -> Run {
+        let mut command = Command::new("unshare");
+        command.args(["--mount"]).args(self.ways.0.split_whitespace());
+        command.args(["sh", "-ec", ENTER, "sh"]).arg(&self.dir);
+        for (from, to) in &self.binds {
+            command.args([from, to]);
+        }
+        command.arg("--").args(self.ways.1.split_whitespace()).arg(&self.dir);
+        command.args(words.split_whitespace());
+        command.env_clear().envs([
+            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("HOME", "/root"),
+            ("LOCI_PROGRESS", "none"),
+            ("PIP_INDEX_URL", "http://127.0.0.1:9/"),
+            ("PIP_RETRIES", "0"),
+        ]);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        self.world.run(&mut command)
+    }
+
+    fn install(&self, words: &str) -> Run {
+        self.run(&format!("loci install {words} --wheels dir:/wheels"))
+    }
+
+    #[track_caller]
+    fn text(&self, path: &str) -> String {
+        let path = self.dir.join(path);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.dir.join(path)).is_ok()
+    }
+}
+
+/// Everything in a root that is of an image: its kind, mode, owner, and content or target.
+fn listing(root: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
+    // Where something is bound or mounted there is only a place for it.
+    let is_other = |path: &str| {
+        LIBRARIES.contains(&path)
+            || ["dev", "proc", "tmp", "run", "wheels", "usr/bin/loci"].contains(&path)
+    };
+    let mut found = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let meta = fs::symlink_metadata(&path).unwrap();
+            if is_other(&name) {
+                continue;
+            }
+            let (kind, content) = if meta.is_symlink() {
+                let target = fs::read_link(&path).unwrap();
+                ("link", target.into_os_string().into_encoded_bytes())
+            } else if meta.is_dir() {
+                open.push(path);
+                ("directory", Vec::new())
+            } else {
+                ("file", fs::read(&path).unwrap())
+            };
+            let mode = meta.permissions().mode() & 0o7777;
+            found.insert(name, (format!("{kind} {mode:o} {}:{}", meta.uid(), meta.gid()), content));
+        }
+    }
+    found
+}
+
+/// Unpacks an image that is in a layout.
+fn unpacked(world: &World, dir: &str, tag: &str, to: &str) -> PathBuf {
+    let layout = Layout::open(&world.path(dir)).unwrap();
+    let named = layout.named(&tag.parse().unwrap()).unwrap();
+    let digest = named.descriptor.digest().to_string().parse().unwrap();
+    let manifest: Value = serde_json::from_slice(&layout.read(&digest).unwrap()).unwrap();
+    let layers = manifest["layers"].as_array().unwrap().iter().map(|layer| {
+        let digest: loci::vocab::digest::Digest =
+            layer["digest"].as_str().unwrap().parse().unwrap();
+        let blob = world.path(dir).join("blobs/sha256").join(digest.hex());
+        BufReader::new(File::open(blob).unwrap())
+    });
+    let root = world.path(to);
+    fs::create_dir(&root).unwrap();
+    unpack(layers, &root).unwrap();
+    root
+}
+
+#[test]
+fn a_run_makes_what_an_image_without_an_engine_has() {
+    let Some(world) = world() else { return };
+    let more = "--dist-packages tree --profiles apache --pip-packages beta --uid 1234 --gid 4321";
+    build(&world, &format!("keystone -o oci:image:x {more}")).good();
+    let assembled = listing(&unpacked(&world, "image", "x", "assembled"));
+    let container = Container::new(&world, "root", &BaseMaker::new().unwrap());
+    let run = container.install(&format!("keystone {more}")).good();
+    insta::assert_snapshot!(run.err, @"installed keystone with 11 packages of the distribution and 6 packages and 46 files of Python in 0 s");
+    let mut installed = listing(&container.dir);
+    for (path, (said, content)) in &assembled {
+        let (other, bytes) = installed.remove(path).unwrap_or_else(|| panic!("no {path}"));
+        assert_eq!(&other, said, "{path}");
+        // The bill of an image made without an engine names the base, which nobody knows within a RUN.
+        let is_bill = path == "etc/image_info/sbom.cdx.json";
+        assert!(bytes == *content || is_bill, "`{path}` differs");
+    }
+    assert_eq!(installed.keys().collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(assembled["etc/keystone"].0, "directory 755 1234:4321");
+    assert!(assembled.contains_key("usr/bin/apache2") && assembled.contains_key("usr/bin/tree"));
+    // Neither a store nor anything else is left.
+    for path in ["tmp", "root", "run"] {
+        let left: Vec<_> = fs::read_dir(container.dir.join(path)).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn build_arguments_are_heard_as_variables() {
+    let Some(world) = world() else { return };
+    let apt = APT.replacen('\n', "\necho \"$http_proxy $NO_PROXY $DEBIAN_FRONTEND\" >>/seen\n", 1);
+    let base = BaseMaker::new().unwrap().file("usr/bin/apt-get", 0o755, apt);
+    let base = base.file("etc/os-release", 0o644, "NAME=oddity\n");
+    let container = Container::new(&world, "root", &base)
+        .with("PROJECT", "keystone")
+        .with("WHEELS", "dir:/wheels")
+        .with("DISTRO", "debian-12")
+        .with("UID", "77")
+        .with("GID", "78")
+        .with("PLUGIN", "no")
+        .with("PROFILES", "nginx ")
+        .with("DIST_PACKAGES", "tree less")
+        .with("PIP_PACKAGES", "beta pbr")
+        .with("EXTRA_PROJECTS", "glance")
+        .with("PROJECT_REF", "")
+        .with("PROJECT_REPO", "")
+        .with("EXTRA_BINDEP", "")
+        .with("http_proxy", "http://proxy:3128")
+        .with("NO_PROXY", "opendev.org");
+    container.run("loci install").good();
+    assert!(container.text("seen").starts_with("http://proxy:3128 opendev.org noninteractive\n"));
+    assert!(container.text("etc/passwd").contains("keystone:x:77:78:"));
+    let packages = container.text("etc/image_info/packages.txt");
+    for name in ["tree", "less", "nginx", "libpcre3", "sudo"] {
+        assert!(packages.contains(&format!("{name} 1.0\n")), "{name}: {packages}");
+    }
+    insta::assert_snapshot!(container.text("etc/image_info/pip.txt"), @r"
+    alpha==1.0
+    beta==2.0
+    glance==33.0.0
+    keystone==30.0.0
+    pbr==7.0
+    pymysql==1.2.0
+    python-memcached==1.62
+    uwsgi==2.0.30
+    ");
+}
+
+#[test]
+fn a_plugin_goes_into_what_a_service_has() {
+    let Some(world) = world() else { return };
+    let container = Container::new(&world, "root", &BaseMaker::new().unwrap());
+    container.install("keystone").good();
+    let before = listing(&container.dir);
+    container.install("glance --plugin yes").good();
+    let after = listing(&container.dir);
+    let site = format!("var/lib/openstack/lib/python{}/site-packages", python().version);
+    let changed: Vec<_> = after
+        .iter()
+        .filter(|(path, what)| before.get(*path) != Some(what))
+        .map(|(path, _)| path.replace(&site, "SITE"))
+        .collect();
+    insta::assert_snapshot!(changed.join("\n"), @r"
+    etc/image_info/pip.txt
+    etc/image_info/project.txt
+    etc/image_info/pylock.toml
+    etc/image_info/sbom.cdx.json
+    SITE/glance-33.0.0.dist-info
+    SITE/glance-33.0.0.dist-info/INSTALLER
+    SITE/glance-33.0.0.dist-info/METADATA
+    SITE/glance-33.0.0.dist-info/RECORD
+    SITE/glance-33.0.0.dist-info/REQUESTED
+    SITE/glance-33.0.0.dist-info/WHEEL
+    SITE/glance.py
+    ");
+    assert!(before.keys().all(|path| after.contains_key(path)));
+    insta::assert_snapshot!(container.text("etc/image_info/pip.txt"), @r"
+    alpha==1.0
+    glance==33.0.0
+    keystone==30.0.0
+    pymysql==1.2.0
+    python-memcached==1.62
+    uwsgi==2.0.30
+    ");
+}
+
+/// What stands for git: a tree is cloned by copying it.
+const GIT: &str = r#"#!/bin/sh
+echo "$*" >>/asked
+case $1 in
+clone) cp -r "${5#file://}/." . ;;
+rev-parse) echo 0123456789abcdef0123456789abcdef01234567 ;;
+esac
+"#;
+
+#[test]
+fn git_is_there_only_for_as_long_as_it_is_needed() {
+    let Some(world) = world() else { return };
+    let mut base = BaseMaker::new().unwrap().file("opt/git", 0o755, GIT);
+    let source = SdistMaker::new("keystone", "31.0").header("Requires-Dist: beta");
+    for (path, bytes) in source.tree() {
+        base = base.file(&format!("source/{path}"), 0o644, bytes);
+    }
+    let reference = "refs/changes/67/418167/1";
+    let container = Container::new(&world, "root", &base)
+        .with_python()
+        .with("PROJECT_REPO", "file:///source")
+        .with("PROJECT_REF", reference);
+    container.install("keystone").good();
+    assert!(container.text("asked").contains(&format!("origin/{reference}")));
+    assert!(!container.has("usr/bin/git"));
+    assert!(!container.text("etc/image_info/packages.txt").contains("git"));
+    insta::assert_snapshot!(container.text("etc/image_info/project.txt"), @r"
+    PROJECT=keystone
+    PROJECT_REPO=file:///source
+    PROJECT_REF=refs/changes/67/418167/1
+    PROJECT_COMMIT=0123456789abcdef0123456789abcdef01234567
+    PROJECT_VERSION=31.0
+    ");
+    insta::assert_snapshot!(container.text("etc/image_info/pip.txt"), @r"
+    beta==2.0
+    keystone==31.0
+    pymysql==1.2.0
+    python-memcached==1.62
+    uwsgi==2.0.30
+    ");
+
+    // One that was there stays.
+    let base = base.file("usr/bin/git", 0o755, GIT);
+    let container = Container::new(&world, "with-git", &base)
+        .with_python()
+        .with("PROJECT_REPO", "file:///source")
+        .with("PROJECT_REF", "31.0");
+    container.install("keystone").good();
+    assert!(container.has("usr/bin/git"));
+}
+
+#[test]
+fn requirements_are_packages_alone() {
+    let Some(world) = world() else { return };
+    let container = Container::new(&world, "root", &BaseMaker::new().unwrap())
+        .with("PROJECT", "requirements")
+        .with("DIST_PACKAGES", "tree");
+    let before = listing(&container.dir);
+    let run = container.run("loci install").good();
+    insta::assert_snapshot!(run.err, @"installed 26 packages");
+    let after = listing(&container.dir);
+    let outside = |path: &String| !path.starts_with("usr/bin/") && path != "var/lib/dpkg/there";
+    let changed: Vec<_> =
+        after.iter().filter(|(path, what)| before.get(*path) != Some(what)).collect();
+    let changed: Vec<_> =
+        changed.into_iter().map(|(path, _)| path).filter(|path| outside(path)).collect();
+    assert_eq!(changed, [""; 0]);
+    assert!(container.has("usr/bin/tree") && container.has("usr/bin/build-essential"));
+}
+
+#[test]
+fn what_cannot_be_done_in_a_root_is_said() {
+    let Some(world) = world() else { return };
+    let base = || BaseMaker::new().unwrap();
+    let container = Container::new(&world, "root", &base());
+    let before = listing(&container.dir);
+    let mut said = String::new();
+    for (words, code) in [
+        ("loci install keystone", 2),
+        ("loci install keystone --wheels dir:/wheels --uid 0", 2),
+        ("loci install keystone --wheels dir:/wheels --steps /none", 2),
+        ("loci install ../x --wheels dir:/wheels", 2),
+    ] {
+        let run = container.run(words).ends(code);
+        said.push_str(&format!("{words}\n{}", run.err));
+    }
+    assert!(listing(&container.dir) == before, "something was done");
+    for (words, code) in [
+        ("keystone --dist-packages broken", 1),
+        ("keystone --pip-packages rpdb", 1),
+        ("keystone --project-repo /none", 2),
+    ] {
+        let run = container.install(words).ends(code);
+        said.push_str(&format!("{words}\n{}", run.err));
+    }
+    insta::assert_snapshot!(said, @r"
+    loci install keystone
+    error: there are no wheels to install from
+      hint: name the set with `--wheels`, or WHEELS in the environment
+    loci install keystone --wheels dir:/wheels --uid 0
+    error: `0`, given as `--uid`, is the number of root
+    loci install keystone --wheels dir:/wheels --steps /none
+    error: cannot read `/none`
+      because: No such file or directory (os error 2)
+    loci install ../x --wheels dir:/wheels
+    error: `../x` is not the name of a project
+    keystone --dist-packages broken
+    error: package `broken` does not exist in Debian 12 (bookworm)
+    keystone --pip-packages rpdb
+    error: these cannot all hold:
+      `rpdb` is asked for
+      there is no release of `rpdb` for TARGET
+      hint: the set has no wheel of `rpdb`: add it with `loci build requirements --pip-packages`
+    keystone --project-repo /none
+    error: there is no source of `keystone` at `/none`
+    ");
+
+    let mut said = String::new();
+    let users = "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\n";
+    for (name, base, words) in [
+        ("used", base().file("etc/passwd", 0o644, users), "keystone --uid 33"),
+        ("nobody's", base().file("etc/os-release", 0o644, ""), "keystone"),
+        ("empty", base().file("usr/bin/python3", 0o755, "#!/bin/sh\nexit 1\n"), "keystone"),
+    ] {
+        let container = Container::new(&world, name, &base);
+        let run = container.install(words);
+        said.push_str(&format!("{name} ({})\n{}", run.code, run.err));
+    }
+    insta::assert_snapshot!(said, @r"
+    used (1)
+    error: the user id 33 is in use by `www-data`
+      hint: choose other numbers with `--uid` and `--gid` (UID and GID)
+    nobody's (1)
+    error: `/` does not say which distribution it is of
+      because: there is no `ID` in it
+      hint: name the distribution with `--distro`
+    empty (2)
+    error: the interpreter `python3` failed to describe itself: it said nothing
+      hint: name the Python that wheels are for with `--python`
+    ");
+}
+
+#[test]
+fn only_an_image_that_is_being_made_is_written_by_root() {
+    let Some(world) = world() else { return };
+    let init = "#!/bin/sh\nloci install keystone --wheels dir:/wheels\n";
+    let base = BaseMaker::new().unwrap().file("sbin/init", 0o755, init);
+    let mut container = Container::new(&world, "root", &base);
+    let before = listing(&container.dir);
+    let mut said = String::new();
+    for (ways, words) in [
+        // As the first process of a system that was booted, and one that it starts.
+        (("--pid --fork", ""), "/sbin/init"),
+        (("", "--userspec=1234:1234"), "loci install keystone --wheels dir:/wheels"),
+    ] {
+        container.ways = ways;
+        said.push_str(&container.run(words).ends(2).err);
+    }
+    insta::assert_snapshot!(said, @r"
+    error: this is a running machine and no image that is being made
+      hint: with `--prefix` only its Python environment is made; `loci build` makes an image of it all
+    error: a whole service goes into a root file system, which only root may write
+      hint: with `--prefix` only its Python environment is made; `loci build` makes an image of it all
+    ");
+    assert!(listing(&container.dir) == before, "something was done");
+}
