@@ -63,12 +63,12 @@ else
     debootstrap --variant=minbase --include=python3,ca-certificates "$suite" "$root" \
         "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
         skip "debootstrap cannot make $suite here: $(tail -1 "$work/debootstrap.log")"
-    cp -r /etc/ssl/certs "$root/etc/ssl/"
     for file in /etc/apt/apt.conf.d/*proxy* /etc/apt/apt.conf; do
         [ ! -f "$file" ] || cp "$file" "$root$file"
     done
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 fi
+cp -r /etc/ssl/certs "$root/etc/ssl/"
 tar -C "$root" --numeric-owner -c . >"$work/base.tar"
 "$docker" import -m base "$work/base.tar" "loci-base:$suite" >/dev/null
 "$docker" save "loci-base:$suite" >"$work/base-image.tar"
@@ -100,7 +100,7 @@ else
     index=()
     [ -z "${PIP_INDEX_URL:-}" ] || index+=(--build-arg "PIP_ARGS=--index-url $PIP_INDEX_URL")
     build "${index[@]}" --file "$context/dockerfiles/requirements/Dockerfile" --tag loci-wheels "$context" \
-        >"$work/build.log" || fail "the requirements: $(tail -5 "$work/build.log")"
+        >"$work/build.log" 2>&1 || fail "the requirements: $(tail -5 "$work/build.log")"
     "$docker" save loci-wheels >"$work/wheels.tar"
     "$LOCI" copy -q "docker-archive:$work/wheels.tar" "dir:$work/wheels"
 fi
