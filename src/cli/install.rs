@@ -124,6 +124,7 @@ fn into_prefix(
 /// it is to be in the image.
 fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliError> {
     root_guard::check()?;
+    root_guard::open_up();
     let (name, wants) = args.service.wants(&args.project)?;
     let spec = args.system.spec(&name, wants)?;
     let display = global.display();

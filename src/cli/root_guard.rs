@@ -1,5 +1,5 @@
 //! Whether a whole service may be put into this root: only by root, and not into the system that somebody
-//! works on.
+//! works on; and what holds for all that is then done there.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -17,6 +17,12 @@ pub(super) fn check() -> Result<(), CliError> {
         return Err(CliError::RunningMachine);
     }
     Ok(())
+}
+
+/// Makes what scripts of packages and steps leave in the root readable for everybody, as it is in a private root,
+/// whatever umask this process was given.
+pub(super) fn open_up() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
 
 /// Whether this is the root of a system that was booted: its first process is an init, and has the same root.

@@ -22,6 +22,8 @@ use crate::vocab::wheel_filename::WheelFilename;
 pub const SBOM_TYPE: &str = "application/vnd.cyclonedx+json";
 /// What the described image is called within its bill.
 const SUBJECT: &str = "image";
+/// What a base is called that nobody else can find.
+const UNPUBLISHED: &str = "base";
 
 /// A software bill of materials.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,8 +56,9 @@ pub struct ListedWheel {
 /// The image that a service is built on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseImage {
-    /// Its name, as it was given.
-    pub name: String,
+    /// What others can find it by; none for one that is only on the machine where the bill is made, whose paths are
+    /// nobody's business.
+    pub name: Option<String>,
     /// The digest of its manifest.
     pub digest: Option<Digest>,
 }
@@ -263,11 +266,12 @@ fn of_system(system: &System) -> Component {
 }
 
 fn of_base(base: &BaseImage) -> Component {
+    let name = base.name.as_deref().unwrap_or(UNPUBLISHED);
     Component {
-        bom_ref: Some(format!("base:{}", base.name)),
+        bom_ref: Some(format!("base:{name}")),
         version: base.digest.as_ref().map(ToString::to_string),
         hashes: base.digest.as_ref().map(sha256),
-        ..component("container", &base.name)
+        ..component("container", name)
     }
 }
 
@@ -438,7 +442,7 @@ mod tests {
             bytes: 0,
         };
         let packages = [package("libc6", "2.36-9+deb12u1"), package("libapache2", "1:2.4")];
-        let base = BaseImage { name: "debian:12".into(), digest: Some(Digest::of(b"base")) };
+        let base = BaseImage { name: Some("debian:12".into()), digest: Some(Digest::of(b"base")) };
         let subject =
             Subject { name: "keystone".into(), version: Some("28.0.0".into()), created: None };
         let sbom = Sbom::of_service(&subject, &[], (Some(&system), &packages), Some(&base));

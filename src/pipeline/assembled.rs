@@ -128,8 +128,8 @@ impl Assembly<'_> {
         let (composed, foundation) = (composed.clone(), Arc::clone(self.foundation));
         let (name, distro) = (self.spec.name.to_string(), self.site.distro.clone());
         let release = self.spec.release.clone();
-        let base =
-            BaseImage { name: self.base.name().to_owned(), digest: Some(self.base.digest()) };
+        let name_of_base = self.base.published().map(str::to_owned);
+        let base = BaseImage { name: name_of_base, digest: Some(self.base.digest()) };
         let epoch = self.epoch;
         blocking(move || {
             let packages = &foundation.packages;

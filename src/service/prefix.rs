@@ -3,7 +3,9 @@
 //! The environment is written beside its place and renamed into it at the end, so that nobody ever
 //! sees half of one. Scripts name the final place from the start.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -149,6 +151,8 @@ pub fn install(
         .map_err(write_failed(parent))?;
     let root = staging.path().join("root");
     fs::create_dir(&root).map_err(write_failed(&root))?;
+    // Whoever is to use an environment must get into it, whatever the umask of who makes it.
+    fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(write_failed(&root))?;
 
     let planned = PlannedEnvironment::plan(prefix, interpreter, *visible, wheels)?;
     write(&planned, &root, on_wheel)?;

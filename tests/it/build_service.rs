@@ -122,7 +122,7 @@ fn a_service_is_upon_its_base_and_the_same_each_time() {
     let run = build(&world, "keystone glance -o oci:images:{project} --dist-packages tree").good();
     insta::assert_snapshot!(run.err, @r"
     keystone with 5 packages
-      oci:images:keystone, 1.9 MiB new, 375.5 KiB unchanged
+      oci:images:keystone, 1.9 MiB new, 375.0 KiB unchanged
       sha256:DIGEST
     glance with 5 packages
       oci:images:glance, 1.7 KiB new, 2.3 MiB unchanged
@@ -180,6 +180,21 @@ fn a_service_is_upon_its_base_and_the_same_each_time() {
     );
     world.run(again.env("LOCI_STORE", world.path("other"))).good();
     assert_eq!(world.files("images"), world.files("again"));
+}
+
+#[test]
+fn where_a_base_lies_is_no_part_of_an_image() {
+    let Some(world) = world() else { return };
+    let elsewhere = "somebody's folder/the base.tar";
+    fs::create_dir(world.path("somebody's folder")).unwrap();
+    fs::copy(world.path("base.tar"), world.path(elsewhere)).unwrap();
+    build(&world, "keystone -o oci:here:x").good();
+    let mut there =
+        world.command("build keystone -o oci:there:x --python python3 --wheels dir:set --from");
+    world.run(there.arg(format!("docker-archive:{elsewhere}"))).good();
+    assert_eq!(world.files("here"), world.files("there"));
+    let bill = Image::read(&world, "here", "x").text("etc/image_info/sbom.cdx.json");
+    assert!(!bill.contains("base.tar"), "{bill}");
 }
 
 #[test]

@@ -18,13 +18,14 @@ use crate::support::sdist::SdistMaker;
 use crate::world::{Run, World, python};
 
 /// Runs the words behind `--` in the root `$1`, with what stands before them bound to where it says. All of it is
-/// seen by these words only.
+/// seen by these words only. Nobody but root may read what they make, unless they say so.
 const ENTER: &str = r#"
 root=$1; shift
 mount -t proc proc "$root/proc"
 mount -o bind /dev "$root/dev"
 while [ "$1" != -- ]; do mount -o bind "$1" "$root$2"; shift 2; done
 shift
+umask 077
 exec chroot "$@"
 "#;
 
