@@ -133,7 +133,7 @@ fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliErr
         let prepared = block_on(async { Ok(PreparedRoot::prepare(&spec, &events).await?) });
         drop(display);
         let site = prepared?.site;
-        global.say(&summary::prepared(site.packages.len(), paint()));
+        global.say(&summary::prepared(site.packages.count(), paint()));
         return Ok(ExitCode::SUCCESS);
     }
     let (wheels, epoch) = (args.wheels()?, source_date_epoch()?);

@@ -18,6 +18,8 @@ use tempfile::TempDir;
 use super::blocking;
 use super::error::PipelineError;
 use super::events::Activity;
+use super::spec::SystemPackages;
+use super::step_sources::PackageFiles;
 use super::workshop::Workshop;
 use crate::build::interpreter::{Interpreter, Record};
 use crate::image::appended::{AddedContent, AddedLayer};
@@ -114,19 +116,23 @@ impl Ground {
         Ok(Self { workshop: Arc::clone(workshop), base, epoch, python, refresh, distro })
     }
 
-    /// The base with these packages of `distro`: as it is remembered, or made now.
+    /// The base with these `packages` of `distro`: as it is remembered, or made now.
     ///
     /// # Errors
     /// When there can be no private root, or a package cannot be had.
     pub async fn with(
         &self,
         distro: &Distro,
-        names: &[String],
+        packages: &SystemPackages,
     ) -> Result<Foundation, PipelineError> {
+        let names = &packages.names;
+        let files: Vec<_> =
+            packages.files.iter().map(|file| (file.file_name(), file.digest)).collect();
         let key = Digest::of(&canonical_json(&json!({
             "format": FORMAT,
             "base": self.base.digest(),
             "packages": names,
+            "files": files,
             "python": self.python,
             "epoch": self.epoch,
         })));
@@ -144,12 +150,12 @@ impl Ground {
         let remembered = match known {
             Some(known) => known,
             None => {
-                let made = self.make(distro, names).await?;
+                let made = self.make(distro, packages).await?;
                 memo.put(&key, &made)?;
                 made
             }
         };
-        remembered.foundation(&self.python, names.len())
+        remembered.foundation(&self.python, packages.count())
     }
 
     /// Whether the distribution would install just what is remembered.
@@ -171,11 +177,16 @@ impl Ground {
         }))
     }
 
-    async fn make(&self, distro: &Distro, names: &[String]) -> Result<Remembered, PipelineError> {
-        let names = package_names(names)?;
+    async fn make(
+        &self,
+        distro: &Distro,
+        packages: &SystemPackages,
+    ) -> Result<Remembered, PipelineError> {
+        let (names, count) = (package_names(&packages.names)?, packages.count());
         blocking(|| Ok(Root::check_private()?)).await?;
+        let files = PackageFiles::fetch(&self.workshop, &packages.files).await?;
         let dir = unpacked(&self.workshop, &self.base).await?;
-        let file = format!("{} packages of {distro}", names.len());
+        let file = format!("{count} packages of {distro}");
         let task = self.workshop.events.start(Activity::Install { file });
         let (store, epoch, python) = (self.workshop.store.clone(), self.epoch, self.python.clone());
         let distro = distro.clone();
@@ -183,8 +194,11 @@ impl Ground {
             blocking(move || {
                 let root = Root::private(dir.path())?.with_epoch(epoch);
                 let snapshot = Snapshot::of(dir.path())?;
+                let (root, fetched) = files.seen_in(root)?;
                 let packages = packages_of(&root, &distro)?;
-                packages.install(&names, &mut |line| tracing::debug!("{line}"))?;
+                for names in [names, fetched] {
+                    packages.install(&names, &mut |line| tracing::debug!("{line}"))?;
+                }
                 let installed = packages.installed()?;
                 let interpreter = ask(&root, &python)?;
                 let difference = Difference::since(&snapshot, dir.path(), &Ignored::leftovers())?;

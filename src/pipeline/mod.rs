@@ -31,6 +31,7 @@ pub mod lock;
 pub mod compose;
 pub mod spec;
 mod step_sources;
+mod tools;
 pub mod foundation;
 mod service_files;
 mod assembled;

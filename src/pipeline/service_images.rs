@@ -1,7 +1,7 @@
 //! Service images without a container engine: a base, what its distribution adds, and the services'
 //! environments, assembled from wheels.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use super::compose::OpenSet;
 use super::error::PipelineError;
 use super::events::{Activity, Stage};
 use super::foundation::{Foundation, Ground, Refresh};
-use super::spec::{ServiceSpec, Site};
+use super::spec::{ServiceSpec, Site, SystemPackages};
 use super::summary::WrittenReport;
 use super::workshop::Workshop;
 use crate::image::appended::{AddedContent, Addition, Shipment};
@@ -131,7 +131,7 @@ pub async fn service_images(
         images.push(ImageReport {
             project: service.spec.name.to_string(),
             packages: assembled.composed.freeze(),
-            distribution: site.packages,
+            distribution: site.packages.listed(),
             layers: assembled.layers.len(),
             written: send(&workshop, &shipment, &base, assembled, service, job.epoch).await?,
         });
@@ -144,9 +144,9 @@ async fn foundations(
     ground: &Ground,
     sites: &[Site],
 ) -> Result<Vec<Arc<Foundation>>, PipelineError> {
-    let different: BTreeMap<&[String], &Site> =
-        sites.iter().map(|site| (&*site.packages, site)).collect();
-    let made: HashMap<&[String], Arc<Foundation>> = stream::iter(different)
+    let different: BTreeMap<&SystemPackages, &Site> =
+        sites.iter().map(|site| (&site.packages, site)).collect();
+    let made: BTreeMap<&SystemPackages, Arc<Foundation>> = stream::iter(different)
         .map(|(packages, site)| async move {
             let foundation = ground.with(&site.distro, packages).await?;
             Ok::<_, PipelineError>((packages, Arc::new(foundation)))
@@ -154,7 +154,7 @@ async fn foundations(
         .buffer_unordered(GROUNDWORK)
         .try_collect()
         .await?;
-    Ok(sites.iter().map(|site| Arc::clone(&made[&*site.packages])).collect())
+    Ok(sites.iter().map(|site| Arc::clone(&made[&site.packages])).collect())
 }
 
 /// The set as each foundation's Python sees it; opened once for all that have the same.

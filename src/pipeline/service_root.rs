@@ -16,30 +16,29 @@ use super::foundation::{package_names, packages_of};
 use super::install::{extend_all, install_all};
 use super::service_files::{Ground, service_files};
 use super::spec::{ServiceSpec, Site, scheme};
-use super::step_sources::{self, StepSources};
+use super::step_sources::{PackageFiles, StepSources};
+use super::tools::{Tool, tools};
 use super::workshop::Workshop;
 use crate::image::reference::Reference;
 use crate::input::document::Document;
-use crate::input::project::ProjectSource;
 use crate::service::account::AccountFiles;
 use crate::service::act;
 use crate::service::environment::Visible;
 use crate::service::facts::RootFacts;
 use crate::service::node;
 use crate::service::packages::name::PackageName;
-use crate::service::packages::{Packages, PackagesError};
+use crate::service::packages::{Changed, Packages, PackagesError};
 use crate::service::prefix::{Existing, Prefix};
 use crate::service::present::Present;
 use crate::service::project_account::ENVIRONMENT;
 use crate::service::root::run::Root;
 use crate::service::run_step;
 use crate::service::skeleton::{ids, skeleton};
+use crate::service::steps::StepPlan;
 use crate::vocab::distro::Distro;
 
 /// The service that is no service: what wheels are compiled with.
 pub const REQUIREMENTS: &str = "requirements";
-/// What fetches sources, and is taken away again when it was not there.
-const GIT: &str = "git";
 
 /// A service to be put into a root, whose packages are there.
 pub struct RootJob {
@@ -61,7 +60,7 @@ pub struct PreparedRoot {
     distro: Distro,
     /// The service, on this distribution.
     pub site: Site,
-    /// What was installed only for a while.
+    /// What is there only for as long as sources are fetched.
     lent: Vec<PackageName>,
 }
 
@@ -81,11 +80,11 @@ pub struct RootSummary {
 }
 
 impl PreparedRoot {
-    /// Installs the packages that `spec` needs in the root that this process is in, and git if a source is a
-    /// repository: it is taken away at the end.
+    /// Installs the packages that `spec` needs in the root that this process is in.
     ///
     /// # Errors
-    /// When the root does not say what it is, or a package cannot be had.
+    /// When the root does not say what it is, a package cannot be had, or the service's user cannot be as it is
+    /// wanted.
     pub async fn prepare(spec: &ServiceSpec, events: &Events) -> Result<Self, PipelineError> {
         events.stage(Stage::Install, None);
         let root = Root::live();
@@ -98,42 +97,68 @@ impl PreparedRoot {
                 return Err(PipelineError::UnknownDistro { base, source });
             }
         };
+        // Packages add users and take none away: who is in the way now will be afterwards.
+        skeleton(&spec.name, spec.account.as_ref(), &accounts()?, &StepPlan::default())?;
         let site = spec.on(&found, events)?;
-        let projects = std::iter::once(&spec.wants.project).chain(&spec.wants.extra);
-        let mut sources = projects.filter_map(|project| project.source.as_ref());
-        let wants_git = sources.any(|source| matches!(source, ProjectSource::Git { .. }))
-            || !spec
-                .plan(&site, &scheme(0), ids(&spec.name, spec.account.as_ref(), &accounts()?)?)?
-                .fetches()
-                .is_empty();
-        let mut prepared = Self { root, distro: site.distro.clone(), site, lent: Vec::new() };
-        let names = package_names(&prepared.site.packages)?;
+        let prepared = Self { root, distro: site.distro.clone(), site, lent: Vec::new() };
+        let names = package_names(&prepared.site.packages.names)?;
         prepared.install(names, events).await?;
-        if wants_git && !prepared.root.has_program(GIT) {
-            prepared.lent = package_names(&[GIT.to_owned()])?;
-            prepared.install(prepared.lent.clone(), events).await?;
-        }
         Ok(prepared)
     }
 
-    async fn install(&self, names: Vec<PackageName>, events: &Events) -> Result<(), PipelineError> {
+    async fn install(
+        &self,
+        names: Vec<PackageName>,
+        events: &Events,
+    ) -> Result<Changed, PipelineError> {
         let file = format!("{} packages of {}", names.len(), self.distro);
         let task = events.start(Activity::Install { file });
         self.change(task, move |packages| {
-            packages.install(&names, &mut |line| tracing::debug!("{line}")).map(drop)
+            packages.install(&names, &mut |line| tracing::debug!("{line}"))
         })
         .await
     }
 
-    /// Takes away what was installed only for a while, and says which packages are there then.
-    async fn finish(&self, events: &Events) -> Result<BTreeMap<String, String>, PipelineError> {
+    /// Installs the packages that steps fetch.
+    async fn install_files(&self, workshop: &Workshop) -> Result<(), PipelineError> {
+        let downloads = &self.site.packages.files;
+        if downloads.is_empty() {
+            return Ok(());
+        }
+        let files = PackageFiles::fetch(workshop, downloads).await?;
+        let (_, names) = files.seen_in(self.root.clone())?;
+        self.install(names, &workshop.events).await.map(drop)
+    }
+
+    /// Installs what the root lacks of these `tools`, until [`PreparedRoot::take_back`].
+    async fn lend(&mut self, tools: &[Tool], events: &Events) -> Result<(), PipelineError> {
+        let missing = tools.iter().filter(|tool| !self.root.has_program(tool.program()));
+        let manager = self.distro.manager();
+        let packages = missing.filter_map(|tool| Some(tool.package(manager?).to_owned()));
+        let names = package_names(&packages.collect::<Vec<_>>())?;
+        if !names.is_empty() {
+            let added = self.install(names, events).await?.added;
+            self.lent = package_names(&added.into_keys().collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what was lent, with the users that came with it, for there were only those `before`; says which
+    /// packages are there then.
+    async fn take_back(
+        &self,
+        before: &AccountFiles,
+        events: &Events,
+    ) -> Result<BTreeMap<String, String>, PipelineError> {
         if !self.lent.is_empty() {
             let lent = self.lent.clone();
-            let task = events.start(Activity::Remove { packages: GIT.to_owned() });
+            let packages = lent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let task = events.start(Activity::Remove { packages });
             self.change(task, move |packages| {
-                packages.remove(&lent, &mut |line| tracing::debug!("{line}")).map(drop)
+                packages.remove(&lent, &mut |line| tracing::debug!("{line}"))
             })
             .await?;
+            node::write(self.root.dir(), &before.changed_since(&accounts()?))?;
         }
         let (root, distro) = (self.root.clone(), self.distro.clone());
         blocking(move || Ok(packages_of(&root, &distro)?.installed()?)).await
@@ -142,8 +167,8 @@ impl PreparedRoot {
     async fn change(
         &self,
         task: Task,
-        change: impl FnOnce(&Packages<'_>) -> Result<(), PackagesError> + Send + 'static,
-    ) -> Result<(), PipelineError> {
+        change: impl FnOnce(&Packages<'_>) -> Result<Changed, PackagesError> + Send + 'static,
+    ) -> Result<Changed, PipelineError> {
         let (root, distro) = (self.root.clone(), self.distro.clone());
         let change = move || Ok(change(&packages_of(&root, &distro)?)?);
         task.run(|_| blocking(change)).await
@@ -168,16 +193,14 @@ pub async fn service_root(
     job: RootJob,
 ) -> Result<RootSummary, PipelineError> {
     let begun = Instant::now();
-    let RootJob { spec, ground, wheels, constraints, epoch } = job;
+    let RootJob { spec, mut ground, wheels, constraints, epoch } = job;
+    ground.install_files(&workshop).await?;
+    // Only now all those are there whom packages bring.
     let before = accounts()?;
     let ids = ids(&spec.name, spec.account.as_ref(), &before)?;
     let plan = spec.plan(&ground.site, &scheme(workshop.target().minor()), ids)?;
     let skeleton = skeleton(&spec.name, spec.account.as_ref(), &before, &plan)?;
-    for download in plan.installs() {
-        let file = step_sources::file(&workshop, download).await?;
-        let package = step_sources::as_package(&file, download)?;
-        ground.install(package_names(&[package])?, &workshop.events).await?;
-    }
+    ground.lend(&tools(&spec, &plan), &workshop.events).await?;
     workshop.events.stage(Stage::Resolve, None);
     let set = OpenSet::open(&workshop, &wheels, &constraints, workshop.target()).await?;
     let composed = set.compose(&workshop, &ground.site.wants).await?;
@@ -185,7 +208,7 @@ pub async fn service_root(
     let present = Present::in_directory(&site_packages)?;
     let composed = composed.beside(present, &workshop.events);
     let sources = StepSources::fetch(&workshop, &plan).await?;
-    let installed = ground.finish(&workshop.events).await?;
+    let installed = ground.take_back(&before, &workshop.events).await?;
 
     let project = spec.name.to_string();
     let mut nodes = skeleton;
@@ -212,12 +235,12 @@ pub async fn service_root(
     Ok(RootSummary {
         project: spec.name.to_string(),
         packages,
-        distribution: ground.site.packages,
+        distribution: ground.site.packages.listed(),
         files,
         seconds: begun.elapsed().as_secs_f64(),
     })
 }
 
-fn project_steps(plan: &crate::service::steps::StepPlan) -> String {
+fn project_steps(plan: &StepPlan) -> String {
     format!("{} steps", plan.acts().len())
 }

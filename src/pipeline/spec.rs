@@ -13,7 +13,7 @@ use crate::input::lists;
 use crate::input::steps::ProjectSteps;
 use crate::service::account::Ids;
 use crate::service::project_account::{ENVIRONMENT, ProjectAccount};
-use crate::service::steps::{Circumstances, StepPlan};
+use crate::service::steps::{Circumstances, Download, StepPlan};
 use crate::vocab::account::AccountName;
 use crate::vocab::distro::Distro;
 use crate::wheel::scheme::Scheme;
@@ -50,12 +50,36 @@ pub struct ServiceSpec {
 pub struct Site {
     /// The distribution.
     pub distro: Distro,
-    /// Its packages that are needed, sorted.
-    pub packages: Vec<String>,
+    /// Its packages that are needed.
+    pub packages: SystemPackages,
     /// What the environment consists of.
     pub wants: Wants,
     /// What rules are judged by.
     pub active: Active,
+}
+
+/// What a service needs of its distribution.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SystemPackages {
+    /// Packages by name, sorted.
+    pub names: Vec<String>,
+    /// Packages that its steps fetch, in their order.
+    pub files: Vec<Download>,
+}
+
+impl SystemPackages {
+    /// How many they are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.names.len() + self.files.len()
+    }
+
+    /// All of them, by the names that are known.
+    #[must_use]
+    pub fn listed(&self) -> Vec<String> {
+        let files = self.files.iter().map(|file| file.file_name().to_owned());
+        self.names.iter().cloned().chain(files).collect()
+    }
 }
 
 /// Where the parts of a service's environment are, for Python 3.`minor`.
@@ -84,7 +108,7 @@ impl ServiceSpec {
             .collect();
         let mut site = Site {
             distro,
-            packages: packages.into_iter().collect(),
+            packages: SystemPackages { names: packages.into_iter().collect(), files: Vec::new() },
             wants: self.wants.clone(),
             active,
         };
@@ -92,9 +116,10 @@ impl ServiceSpec {
         let profiles = self.profiles.iter().chain(&self.release).map(String::as_str);
         let active = Active::of_project(self.name.as_str(), profiles, &site.distro);
         site.wants.packages.extend(self.pydep.requirements(&active)?);
-        // Which Python packages a step asks for depends on no Python, and on no user.
+        // Which packages a step asks for depends on no Python, and on no user.
         let plan = self.plan(&site, &scheme(0), Ids { uid: 0, gid: 0 })?;
         site.wants.packages.extend(plan.packages().iter().cloned());
+        site.packages.files = plan.installs().to_vec();
         Ok(site)
     }
 
@@ -213,8 +238,13 @@ mod tests {
         let names = |site: &Site| -> BTreeSet<String> {
             site.wants.packages.iter().map(|package| package.name.to_string()).collect()
         };
-        let added: Vec<_> =
-            site.packages.iter().filter(|name| !plain.packages.contains(name)).cloned().collect();
+        let added: Vec<_> = site
+            .packages
+            .names
+            .iter()
+            .filter(|name| !plain.packages.names.contains(name))
+            .cloned()
+            .collect();
         let more: Vec<_> = names(&site).difference(&names(&plain)).cloned().collect();
         assert_eq!((added.join(" ").as_str(), more.join(" ").as_str()), (distribution, python));
     }
@@ -240,12 +270,12 @@ mod tests {
     fn packages_are_sorted_and_each_is_there_once() {
         let more = ["zsh", "sudo", "acl", "zsh"].map(str::to_owned).to_vec();
         let (site, _) = on(&ServiceSpec { dist_packages: more, ..spec("keystone") });
-        let mut sorted = site.packages.clone();
+        let mut sorted = site.packages.names.clone();
         sorted.sort();
         sorted.dedup();
-        assert_eq!(site.packages, sorted);
+        assert_eq!(site.packages.names, sorted);
         for name in ["acl", "python3", "sudo", "zsh"] {
-            assert!(site.packages.iter().any(|package| package == name), "{name}");
+            assert!(site.packages.names.iter().any(|package| package == name), "{name}");
         }
     }
 
@@ -255,8 +285,8 @@ mod tests {
             let distro = Some(Distro::named(text).unwrap());
             on(&ServiceSpec { distro, ..spec("keystone") }).0
         };
-        assert!(named("centos-stream9").packages.contains(&"python3.12".to_owned()));
-        assert!(named("ubuntu-noble").packages.contains(&"libpython3.12t64".to_owned()));
+        assert!(named("centos-stream9").packages.names.contains(&"python3.12".to_owned()));
+        assert!(named("ubuntu-noble").packages.names.contains(&"libpython3.12t64".to_owned()));
         assert_eq!(named("debian").packages, on(&spec("keystone")).0.packages);
     }
 

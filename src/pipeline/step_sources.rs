@@ -1,5 +1,8 @@
-//! What a project's steps ask for from elsewhere: trees of repositories, and files.
+//! What a project's steps ask for from elsewhere: trees of repositories, files, and packages of the distribution.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -7,10 +10,16 @@ use tempfile::TempDir;
 use super::checkout::checkout;
 use super::error::PipelineError;
 use super::events::Activity;
+use super::foundation::package_names;
 use super::workshop::Workshop;
 use crate::service::act::Fetched;
+use crate::service::packages::name::PackageName;
+use crate::service::root::run::Root;
 use crate::service::steps::{Download, Fetch, StepPlan};
 use crate::vocab::redact::redact;
+
+/// Where files that are packages are seen in a private root: nothing of it is of the root.
+const PLACE: &str = "/run/loci-packages";
 
 /// What was fetched; trees go with it.
 #[derive(Debug, Default)]
@@ -60,11 +69,8 @@ impl StepSources {
 }
 
 /// The file, in the store.
-pub(super) async fn file(
-    workshop: &Workshop,
-    download: &Download,
-) -> Result<std::path::PathBuf, PipelineError> {
-    let name = download.url.path().rsplit('/').next().unwrap_or_default().to_owned();
+async fn file(workshop: &Workshop, download: &Download) -> Result<PathBuf, PipelineError> {
+    let name = download.file_name().to_owned();
     let task = workshop.events.start(Activity::Fetch { file: name, size: None });
     let fetch = |told: Arc<dyn Fn(u64) + Send + Sync>| async move {
         workshop.indexes.fetch_url(&download.url, Some(download.digest), &*told).await
@@ -73,13 +79,57 @@ pub(super) async fn file(
     Ok(workshop.store.path(&fetched.digest))
 }
 
-/// The fetched file by a name that a package manager takes for a package's: it goes by the ending.
-pub(super) fn as_package(
-    file: &std::path::Path,
-    download: &Download,
-) -> Result<String, PipelineError> {
-    let name = download.url.path().rsplit('/').next().unwrap_or_default();
-    let named = std::env::temp_dir().join(name);
-    std::fs::copy(file, &named)?;
-    Ok(named.to_string_lossy().into_owned())
+/// Packages of the distribution that steps fetch, as files that a package manager takes for packages. They go with
+/// this.
+#[derive(Debug)]
+pub(super) struct PackageFiles {
+    dir: TempDir,
+    /// Their paths below the directory.
+    files: Vec<String>,
+}
+
+impl PackageFiles {
+    /// Fetches them.
+    ///
+    /// # Errors
+    /// When one is not to be had, or is another file.
+    pub(super) async fn fetch(
+        workshop: &Workshop,
+        downloads: &[Download],
+    ) -> Result<Self, PipelineError> {
+        // Not in the store, whose path may have letters in it that no package manager is given.
+        let dir = tempfile::Builder::new().prefix("loci-packages-").tempdir()?;
+        // Package managers read as users of their own.
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
+        let mut files = Vec::with_capacity(downloads.len());
+        for (number, download) in downloads.iter().enumerate() {
+            let fetched = file(workshop, download).await?;
+            // Two of them may have one name.
+            let folder = dir.path().join(number.to_string());
+            std::fs::create_dir(&folder)?;
+            std::fs::set_permissions(&folder, Permissions::from_mode(0o755))?;
+            let path = folder.join(download.file_name());
+            std::fs::copy(fetched, &path)?;
+            std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+            files.push(format!("{number}/{}", download.file_name()));
+        }
+        Ok(Self { dir, files })
+    }
+
+    /// `root`, in which they are seen, and what they are called there.
+    ///
+    /// # Errors
+    /// When a path is none that a package manager may be given.
+    pub(super) fn seen_in(&self, root: Root) -> Result<(Root, Vec<PackageName>), PipelineError> {
+        if self.files.is_empty() {
+            return Ok((root, Vec::new()));
+        }
+        let place = match root.is_live() {
+            true => self.dir.path(),
+            false => Path::new(PLACE),
+        };
+        let names = self.files.iter().map(|file| place.join(file).display().to_string());
+        let names = package_names(&names.collect::<Vec<_>>())?;
+        Ok((root.with_bind(self.dir.path(), place)?, names))
+    }
 }

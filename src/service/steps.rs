@@ -103,6 +103,21 @@ pub struct Download {
     pub digest: Digest,
 }
 
+impl Download {
+    /// Its file's name, as the address has it.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.url.path().rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether a package manager takes its file for a package: they go by the ending.
+    fn is_package(&self) -> bool {
+        [".deb", ".rpm"].iter().any(|ending| {
+            self.file_name().strip_suffix(ending).is_some_and(|name| !name.is_empty())
+        })
+    }
+}
+
 /// Something that has to be fetched before a plan can be acted on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fetch {
@@ -168,6 +183,16 @@ pub enum PlanError {
     /// An address is none that can be fetched from.
     #[error("the step `{step}` cannot fetch from `{url}`")]
     Url {
+        /// The step.
+        step: String,
+        /// The address, without credentials.
+        url: String,
+    },
+    /// What is fetched to be installed is not called as a package is.
+    #[error(
+        "the step `{step}` installs `{url}`, which is not called as a package: `.deb` or `.rpm` is at its end"
+    )]
+    Package {
         /// The step.
         step: String,
         /// The address, without credentials.
@@ -297,6 +322,10 @@ impl StepPlan {
                 let download = download(&step.name, &fill(url), &fill(sha256))?;
                 match into {
                     Destination::Installed => {
+                        if !download.is_package() {
+                            let url = redact(download.url.as_str()).into_owned();
+                            return Err(PlanError::Package { step: step.name.clone(), url });
+                        }
                         self.installs.push(download);
                         return Ok(());
                     }

@@ -111,6 +111,19 @@ fn what_keystone_needs() {
         error.to_string(),
         "the step `mod_oauth2` needs the SHA-256 of what it fetches, not ``"
     );
+    for url in
+        ["https://example.org/mod/", "https://example.org/.deb", "https://example.org/a.deb/b"]
+    {
+        let set = [("MOD_OAUTH2_URL", url), ("MOD_OAUTH2_SHA256", &sha)];
+        let error = planned(&builtin("keystone"), "platform:dpkg mod_oauth2", &set).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the step `mod_oauth2` installs `{url}`, which is not called as a package: `.deb` or `.rpm` is at \
+                 its end"
+            )
+        );
+    }
 }
 
 #[test]

@@ -142,22 +142,34 @@ fn header(kind: EntryType, mode: u32, size: usize) -> Header {
     header
 }
 
-/// Notes what it is to install as installed, and takes programs out of `/opt`. `broken` does not exist, and `slow` is
-/// never done.
+/// Notes what it is to install as installed, and takes programs out of `/opt`, or from the path that it is given.
+/// `broken` does not exist, and `slow` is never done; `with-user` and `git` bring a user and a group, and git another
+/// package.
 pub const APT: &str = r#"#!/bin/sh
 case " $* " in
 *" update "*) exit 0 ;;
-*" purge "*) sed -i '/	git	/d' /var/lib/dpkg/there; rm -f /usr/bin/git; exit 0 ;;
+*" purge "*) verb=purge ;;
+*) verb=install ;;
 esac
+note() { echo "installed	$1	1.0" >>/var/lib/dpkg/there; }
 names=no
 for word in "$@"; do
-    if [ $names = yes ]; then
+    if [ $names = yes ] && [ $verb = purge ]; then
+        sed -i "/	$word	/d" /var/lib/dpkg/there
+        rm -f "/usr/bin/$word"
+    elif [ $names = yes ]; then
+        name=${word##*/} file=/opt/$word
         case $word in
         broken) echo "E: Unable to locate package broken" >&2; exit 100 ;;
         slow) sleep 600 ;;
+        git) note git-man; echo "git-shell:x:901:" >>/etc/group ;;
+        */with-user.deb) echo "tester:x:900:900::/:/bin/false" >>/etc/passwd ;;
         esac
-        echo "installed	$word	1.0" >>/var/lib/dpkg/there
-        if [ -e "/opt/$word" ]; then cp "/opt/$word" /usr/bin/; else touch "/usr/bin/$word"; fi
+        case $word in
+        */*) name=${name%.deb} file=$word; [ -r "$word" ] || exit 100 ;;
+        esac
+        note "$name"
+        if [ -e "$file" ]; then cp "$file" "/usr/bin/$name"; else touch "/usr/bin/$name"; fi
     fi
     [ "$word" != -- ] || names=yes
 done

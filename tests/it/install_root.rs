@@ -210,6 +210,52 @@ fn a_run_makes_what_an_image_without_an_engine_has() {
 }
 
 #[test]
+fn packages_that_steps_fetch_are_installed_in_both_ways() {
+    let Some(world) = world() else { return };
+    let package = b"#!/bin/sh\n".to_vec();
+    world.index.put("/packages/with-user.deb", "application/x-debian-package", &*package);
+    let step = format!(
+        "[[step]]\nname = \"a package\"\n[step.download]\nurl = \"{}\"\nsha256 = \"{}\"\ninstall = true\n",
+        world.index.at("/packages/with-user.deb"),
+        loci::vocab::digest::Digest::of(&package).hex(),
+    );
+    world.write("steps/keystone.toml", &step);
+    let run = build(&world, "keystone -o oci:image:x --steps steps --json").good();
+    assert!(run.out.contains("\"with-user.deb\""), "{}", run.out);
+    let assembled = listing(&unpacked(&world, "image", "x", "assembled"));
+
+    let base = BaseMaker::new().unwrap();
+    let mut container = Container::new(&world, "root", &base);
+    container.bind(&world.path("steps"), Path::new("/steps"));
+    container.install("keystone --steps /steps").good();
+    let installed = listing(&container.dir);
+    for path in [
+        "etc/passwd",
+        "etc/group",
+        "etc/shadow",
+        "usr/bin/with-user",
+        "etc/image_info/packages.txt",
+    ] {
+        assert_eq!(assembled.get(path), installed.get(path), "{path}");
+        assert!(installed.contains_key(path), "{path}");
+    }
+    let users = container.text("etc/passwd");
+    assert!(users.contains("tester:x:900") && users.contains("keystone:x:42424"), "{users}");
+    assert!(container.text("etc/image_info/packages.txt").contains("with-user 1.0\n"));
+    let left: Vec<_> = fs::read_dir(container.dir.join("tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    // Another package by the same name is another image.
+    let other = b"#!/bin/sh\ntrue\n".to_vec();
+    world.index.put("/packages/with-user.deb", "application/x-debian-package", &*other);
+    let digest = |bytes| loci::vocab::digest::Digest::of(bytes).hex().to_string();
+    world.write("steps/keystone.toml", step.replace(&digest(&package), &digest(&other)));
+    build(&world, "keystone -o oci:image:y --steps steps").good();
+    let again = listing(&unpacked(&world, "image", "y", "again"));
+    assert_eq!(again["usr/bin/with-user"].1, other);
+}
+
+#[test]
 fn build_arguments_are_heard_as_variables() {
     let Some(world) = world() else { return };
     let apt = APT.replacen('\n', "\necho \"$http_proxy $NO_PROXY $DEBIAN_FRONTEND\" >>/seen\n", 1);
@@ -312,8 +358,10 @@ fn git_is_there_only_for_as_long_as_it_is_needed() {
         .with("PROJECT_REF", reference);
     container.install("keystone").good();
     assert!(container.text("asked").contains(&format!("origin/{reference}")));
+    // Nor is anything that it brought.
     assert!(!container.has("usr/bin/git"));
     assert!(!container.text("etc/image_info/packages.txt").contains("git"));
+    assert!(!container.text("etc/group").contains("git"));
     insta::assert_snapshot!(container.text("etc/image_info/project.txt"), @r"
     PROJECT=keystone
     PROJECT_REPO=file:///source
@@ -349,7 +397,9 @@ fn requirements_are_packages_alone() {
     let run = container.run("loci install").good();
     insta::assert_snapshot!(run.err, @"installed 26 packages");
     let after = listing(&container.dir);
-    let outside = |path: &String| !path.starts_with("usr/bin/") && path != "var/lib/dpkg/there";
+    // Among them is git, which brings a group.
+    let own = ["var/lib/dpkg/there", "etc/group"];
+    let outside = |path: &String| !path.starts_with("usr/bin/") && !own.contains(&path.as_str());
     let changed: Vec<_> =
         after.iter().filter(|(path, what)| before.get(*path) != Some(what)).collect();
     let changed: Vec<_> =

@@ -36,8 +36,10 @@ pub struct Packages<'a> {
 /// What has become different.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// Packages that were not there, or in another version, with their versions.
+    /// Packages that were not there, with their versions.
     pub added: BTreeMap<String, String>,
+    /// Packages that were there in another version, with those they have now.
+    pub updated: BTreeMap<String, String>,
     /// Packages that are not there any more, with the versions they had.
     pub removed: BTreeMap<String, String>,
 }
@@ -157,7 +159,7 @@ impl<'a> Packages<'a> {
         self.change(&before, &self.manager.install(self.program, &missing), on_line)
     }
 
-    /// Removes those of `names` that are installed, with their settings and all that only they needed.
+    /// Removes those of `names` that are installed, with their settings, and nothing else but what needs one of them.
     ///
     /// # Errors
     /// [`PackagesError`]; some may be removed then.
@@ -261,8 +263,10 @@ fn worded(trouble: &Trouble, distribution: &str) -> String {
 impl Changed {
     fn between(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Self {
         let own = |(name, version): (&String, &String)| (name.clone(), version.clone());
+        let is_other = |(n, v): &(&String, &String)| before.get(*n).is_some_and(|old| old != *v);
         Self {
-            added: after.iter().filter(|(n, v)| before.get(*n) != Some(v)).map(own).collect(),
+            added: after.iter().filter(|(n, _)| !before.contains_key(*n)).map(own).collect(),
+            updated: after.iter().filter(is_other).map(own).collect(),
             removed: before.iter().filter(|(n, _)| !after.contains_key(*n)).map(own).collect(),
         }
     }

@@ -87,25 +87,15 @@ impl PackageManager {
         }
     }
 
-    /// What removes `names` with all that only they needed.
+    /// What removes `names` and what needs one of them: what they needed themselves may be a base's own.
     #[must_use]
     pub fn remove(self, program: &str, names: &[PackageName]) -> Vec<CommandLine> {
-        let no_weak_ties = [
-            "-o",
-            "APT::AutoRemove::RecommendsImportant=false",
-            "-o",
-            "APT::AutoRemove::SuggestsImportant=false",
-        ];
+        const APT_ALONE: [&str; 2] = ["-o", "APT::Get::AutomaticRemove=false"];
+        const DNF_ALONE: [&str; 2] = ["-y", "--setopt=clean_requirements_on_remove=False"];
         match self {
-            Self::Apt => vec![line(
-                program,
-                &[&APT, &["purge", "--auto-remove"], &APT_CHANGES, &no_weak_ties],
-                names,
-            )],
-            Self::Dnf => vec![line(program, &[&["-y", "remove"]], names)],
-            Self::Zypper => {
-                vec![line(program, &[&ZYPPER, &["remove", "--clean-deps"]], names)]
-            }
+            Self::Apt => vec![line(program, &[&APT, &["purge"], &APT_CHANGES, &APT_ALONE], names)],
+            Self::Dnf => vec![line(program, &[&DNF_ALONE, &["remove"]], names)],
+            Self::Zypper => vec![line(program, &[&ZYPPER, &["remove", "--no-clean-deps"]], names)],
         }
     }
 
@@ -184,14 +174,14 @@ mod tests {
         apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 update
         apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 install --no-install-recommends --simulate -- git g++
         apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 install --no-install-recommends -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -- git g++
-        apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 purge --auto-remove -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o APT::AutoRemove::RecommendsImportant=false -o APT::AutoRemove::SuggestsImportant=false -- git g++
+        apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 purge -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o APT::Get::AutomaticRemove=false -- git g++
         dnf -y --setopt=install_weak_deps=False --setopt=tsflags=nodocs install -- git g++
         dnf clean all
-        dnf -y remove -- git g++
+        dnf -y --setopt=clean_requirements_on_remove=False remove -- git g++
         zypper --non-interactive refresh
         zypper --non-interactive install --no-recommends --auto-agree-with-licenses -- git g++
         zypper --non-interactive clean --all
-        zypper --non-interactive remove --clean-deps -- git g++
+        zypper --non-interactive remove --no-clean-deps -- git g++
         ");
     }
 
