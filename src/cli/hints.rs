@@ -60,6 +60,11 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
             "run it as root, or where user namespaces are allowed, with a range in /etc/subuid and \
              `newuidmap`; what the store remembers of the distribution's packages needs neither"
         }
+        CliError::Pipeline(
+            PipelineError::OtherThere { name, .. } | PipelineError::SourcedThere { name, .. },
+        ) => {
+            return Some(format!("choose a base that has no `{name}` yet"));
+        }
         CliError::Pipeline(PipelineError::StepSource { .. }) => {
             "name another repository by its variable, or leave the step out by setting that to nothing: \
              nova's are NOVNC_REPO and SPICE_REPO"

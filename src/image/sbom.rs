@@ -3,6 +3,8 @@
 //! It is made of plain values, and equal values are equal bytes: its serial number is taken from its content, and
 //! its time is the image's. Whether what it lists is there is not its matter.
 
+use std::collections::BTreeMap;
+
 use packageurl::PackageUrl;
 use serde_cyclonedx::cyclonedx::v_1_6::{
     Component, ComponentBuilder, CycloneDx, Dependency, ExternalReference, Hash, HashAlg,
@@ -16,6 +18,7 @@ use super::packages::{DistributionPackage, System};
 use crate::store::layout::canonical_json;
 use crate::store::set::Origin;
 use crate::vocab::digest::Digest;
+use crate::vocab::requirement::PackageName;
 use crate::vocab::wheel_filename::WheelFilename;
 
 /// The media type of `CycloneDX` as JSON, registered with IANA.
@@ -51,6 +54,36 @@ pub struct ListedWheel {
     pub license: Option<String>,
     /// Where it came from, as far as that is known.
     pub origin: Option<Origin>,
+}
+
+/// Python packages that were there before.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Earlier {
+    /// Each with its version.
+    pub packages: Vec<(PackageName, String)>,
+    /// The bill of the image that had them.
+    pub bill: Option<Sbom>,
+}
+
+impl Earlier {
+    /// What the earlier bill says of each package that is still there, or its name and version alone.
+    fn components(&self) -> impl Iterator<Item = Component> {
+        let said = self.bill.iter().flat_map(|bill| bill.0.components.iter().flatten());
+        let said: BTreeMap<&str, &Component> =
+            said.filter_map(|component| Some((component.purl.as_deref()?, component))).collect();
+        self.packages.iter().map(move |(name, version)| {
+            let purl = purl("pypi", None, name.as_ref(), version, &[]);
+            match purl.as_deref().and_then(|purl| said.get(purl)) {
+                Some(component) => (*component).clone(),
+                None => Component {
+                    bom_ref: Some(format!("{name}=={version}")),
+                    purl,
+                    version: Some(version.clone()),
+                    ..component("library", name.as_ref())
+                },
+            }
+        })
+    }
 }
 
 /// The image that a service is built on.
@@ -91,17 +124,25 @@ impl Sbom {
         Self::of_set(&subject, &listed.collect::<Vec<_>>())
     }
 
+    /// The bill that this text is, if it is one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
     /// The bill of a service: its wheels, the packages of the distribution beneath them, and the base image.
     #[must_use]
     pub fn of_service(
         subject: &Subject,
         wheels: &[ListedWheel],
+        earlier: &Earlier,
         (system, packages): (Option<&System>, &[DistributionPackage]),
         base: Option<&BaseImage>,
     ) -> Self {
         let mut components: Vec<Component> = base.map(of_base).into_iter().collect();
         components.extend(system.map(of_system));
         components.extend(wheels.iter().map(of_wheel));
+        components.extend(earlier.components());
         components.extend(packages.iter().map(|package| of_package(package, system)));
         Self::of(subject, components)
     }
@@ -297,253 +338,5 @@ fn purl(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wheel(filename: &str, license: Option<&str>, origin: Option<Origin>) -> ListedWheel {
-        ListedWheel {
-            filename: filename.parse().unwrap(),
-            sha256: Digest::of(filename.as_bytes()),
-            license: license.map(str::to_owned),
-            origin,
-        }
-    }
-
-    fn subject() -> Subject {
-        Subject {
-            name: "requirements".into(),
-            version: None,
-            created: Some("1970-01-01T00:00:00Z".into()),
-        }
-    }
-
-    /// People's form of it, without what depends on all of it.
-    fn text(sbom: &Sbom) -> String {
-        let bytes = sbom.to_bytes();
-        let mut value: Value = serde_json::from_slice(&bytes).unwrap();
-        value["serialNumber"] = "SERIAL".into();
-        value["metadata"]["tools"]["components"][0]["version"] = "VERSION".into();
-        serde_json::to_string_pretty(&value).unwrap()
-    }
-
-    #[test]
-    fn a_set_is_listed() {
-        let url = "https://host.invalid/six.whl".into();
-        let wheels = [
-            wheel("six-1.16.0-py3-none-any.whl", Some("MIT"), Some(Origin::Fetched { url })),
-            wheel(
-                "Foo_Bar-1.0+local-cp311-cp311-linux_x86_64.whl",
-                None,
-                Some(Origin::Built { key: Digest::of(b"key") }),
-            ),
-        ];
-        let sbom = Sbom::of_set(&subject(), &wheels);
-        insta::assert_snapshot!(text(&sbom), @r#"
-        {
-          "bomFormat": "CycloneDX",
-          "components": [
-            {
-              "bom-ref": "Foo_Bar-1.0+local-cp311-cp311-linux_x86_64.whl",
-              "hashes": [
-                {
-                  "alg": "SHA-256",
-                  "content": "a1597664af921fd800eb0ebc9c4f93aa6d70d60f2444fd17fffefc0ea4a3c39f"
-                }
-              ],
-              "name": "foo-bar",
-              "properties": [
-                {
-                  "name": "loci:file",
-                  "value": "Foo_Bar-1.0+local-cp311-cp311-linux_x86_64.whl"
-                },
-                {
-                  "name": "loci:build-key",
-                  "value": "sha256:2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
-                }
-              ],
-              "purl": "pkg:pypi/foo-bar@1.0%2Blocal",
-              "type": "library",
-              "version": "1.0+local"
-            },
-            {
-              "bom-ref": "six-1.16.0-py3-none-any.whl",
-              "externalReferences": [
-                {
-                  "type": "distribution",
-                  "url": "https://host.invalid/six.whl"
-                }
-              ],
-              "hashes": [
-                {
-                  "alg": "SHA-256",
-                  "content": "c181e133354ccceac7bf7db61f61d879348dbed744b2f612e519a842cbc05d1f"
-                }
-              ],
-              "licenses": [
-                {
-                  "expression": "MIT"
-                }
-              ],
-              "name": "six",
-              "properties": [
-                {
-                  "name": "loci:file",
-                  "value": "six-1.16.0-py3-none-any.whl"
-                }
-              ],
-              "purl": "pkg:pypi/six@1.16.0",
-              "type": "library",
-              "version": "1.16.0"
-            }
-          ],
-          "dependencies": [
-            {
-              "dependsOn": [
-                "Foo_Bar-1.0+local-cp311-cp311-linux_x86_64.whl",
-                "six-1.16.0-py3-none-any.whl"
-              ],
-              "ref": "image"
-            }
-          ],
-          "metadata": {
-            "component": {
-              "bom-ref": "image",
-              "name": "requirements",
-              "type": "container"
-            },
-            "timestamp": "1970-01-01T00:00:00Z",
-            "tools": {
-              "components": [
-                {
-                  "name": "loci",
-                  "type": "application",
-                  "version": "VERSION"
-                }
-              ]
-            }
-          },
-          "serialNumber": "SERIAL",
-          "specVersion": "1.6",
-          "version": 1
-        }
-        "#);
-        let reversed: Vec<_> = wheels.iter().rev().cloned().collect();
-        assert_eq!(Sbom::of_set(&subject(), &reversed).to_bytes(), sbom.to_bytes());
-        assert_ne!(Sbom::of_set(&subject(), &wheels[..1]).0.serial_number, sbom.0.serial_number);
-    }
-
-    #[test]
-    fn a_service_has_more_beneath_it() {
-        let system = System { id: "debian".into(), version: "12".into(), name: "Debian 12".into() };
-        let package = |name: &str, version: &str| DistributionPackage {
-            name: name.into(),
-            version: version.into(),
-            architecture: "amd64".into(),
-            bytes: 0,
-        };
-        let packages = [package("libc6", "2.36-9+deb12u1"), package("libapache2", "1:2.4")];
-        let base = BaseImage { name: Some("debian:12".into()), digest: Some(Digest::of(b"base")) };
-        let subject =
-            Subject { name: "keystone".into(), version: Some("28.0.0".into()), created: None };
-        let sbom = Sbom::of_service(&subject, &[], (Some(&system), &packages), Some(&base));
-        insta::assert_snapshot!(text(&sbom), @r#"
-        {
-          "bomFormat": "CycloneDX",
-          "components": [
-            {
-              "bom-ref": "base:debian:12",
-              "hashes": [
-                {
-                  "alg": "SHA-256",
-                  "content": "cae662172fd450bb0cd710a769079c05bfc5d8e35efa6576edc7d0377afdd4a2"
-                }
-              ],
-              "name": "debian:12",
-              "type": "container",
-              "version": "sha256:cae662172fd450bb0cd710a769079c05bfc5d8e35efa6576edc7d0377afdd4a2"
-            },
-            {
-              "bom-ref": "libapache2:amd64=1:2.4",
-              "name": "libapache2",
-              "purl": "pkg:deb/debian/libapache2@1:2.4?arch=amd64&distro=debian-12",
-              "type": "library",
-              "version": "1:2.4"
-            },
-            {
-              "bom-ref": "libc6:amd64=2.36-9+deb12u1",
-              "name": "libc6",
-              "purl": "pkg:deb/debian/libc6@2.36-9%2Bdeb12u1?arch=amd64&distro=debian-12",
-              "type": "library",
-              "version": "2.36-9+deb12u1"
-            },
-            {
-              "bom-ref": "os:debian-12",
-              "description": "Debian 12",
-              "name": "debian",
-              "type": "operating-system",
-              "version": "12"
-            }
-          ],
-          "dependencies": [
-            {
-              "dependsOn": [
-                "base:debian:12",
-                "libapache2:amd64=1:2.4",
-                "libc6:amd64=2.36-9+deb12u1",
-                "os:debian-12"
-              ],
-              "ref": "image"
-            }
-          ],
-          "metadata": {
-            "component": {
-              "bom-ref": "image",
-              "name": "keystone",
-              "type": "container",
-              "version": "28.0.0"
-            },
-            "tools": {
-              "components": [
-                {
-                  "name": "loci",
-                  "type": "application",
-                  "version": "VERSION"
-                }
-              ]
-            }
-          },
-          "serialNumber": "SERIAL",
-          "specVersion": "1.6",
-          "version": 1
-        }
-        "#);
-    }
-
-    #[test]
-    fn packages_have_urls() {
-        let of = |id: &str, version: &str| {
-            let system = System { id: id.into(), version: "9".into(), name: String::new() };
-            let package = DistributionPackage {
-                name: "httpd".into(),
-                version: version.into(),
-                architecture: "x86_64".into(),
-                bytes: 0,
-            };
-            of_package(&package, Some(&system)).purl.unwrap()
-        };
-        assert_eq!(of("centos", "2.4-1"), "pkg:rpm/centos/httpd@2.4-1?arch=x86_64&distro=centos-9");
-        assert_eq!(
-            of("centos", "1:2.4-1"),
-            "pkg:rpm/centos/httpd@2.4-1?arch=x86_64&distro=centos-9&epoch=1"
-        );
-        assert_eq!(of("ubuntu", "1:2.4"), "pkg:deb/ubuntu/httpd@1:2.4?arch=x86_64&distro=ubuntu-9");
-    }
-
-    #[test]
-    fn serial_numbers_are_uuids_of_the_content() {
-        assert_eq!(
-            serial_number(&Digest::from_bytes([0xff; 32])),
-            "urn:uuid:ffffffff-ffff-8fff-bfff-ffffffffffff"
-        );
-    }
-}
+#[path = "sbom_tests.rs"]
+mod tests;

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -122,6 +123,21 @@ impl TreeLayer {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// What is at `path` in it.
+    #[must_use]
+    pub fn get(&self, path: &SafePath) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// Whether something in it is below `path`.
+    #[must_use]
+    pub fn has_below(&self, path: &SafePath) -> bool {
+        // Others may stand between a path and what is below it: `a`, `a-b`, `a/b`.
+        let after = self.nodes.range((Bound::Excluded(path), Bound::Unbounded));
+        let mut near = after.take_while(|(found, _)| found.as_str().starts_with(path.as_str()));
+        near.any(|(found, _)| found.strip_prefix(path.as_str()).is_some())
     }
 
     /// What is in it, by path.

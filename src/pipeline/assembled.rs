@@ -1,6 +1,6 @@
 //! [`Assembled`]: one service's image before it is anywhere: what is in it, as layers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,12 +24,13 @@ use super::workshop::Workshop;
 use crate::image::appended::{AddedContent, AddedLayer};
 use crate::image::base::Base;
 use crate::image::sbom::BaseImage;
-use crate::image::tree_layer::{self, Body, TreeLayer};
+use crate::image::tree_layer::{Body, TreeLayer};
 use crate::service::act;
 use crate::service::assembly;
-use crate::service::environment::{PlannedEnvironment, Visible};
-use crate::service::facts::RootFacts;
-use crate::service::node::{Node, NodeError, NodeKind};
+use crate::service::environment::{Basis, PlannedEnvironment, Visible};
+use crate::service::facts::{Found, RootFacts};
+use crate::service::node::Node;
+use crate::service::node_layer;
 use crate::service::prefix::PrefixError;
 use crate::service::project_account::ENVIRONMENT;
 use crate::service::root::difference::Difference;
@@ -90,9 +91,7 @@ impl Assembly<'_> {
         // Who a user is stands before anything is fetched or built.
         let skeleton = skeleton(&spec.name, spec.account.as_ref(), &accounts, &plan)?;
         let composed = self.set.compose(self.workshop, &self.site.wants).await?;
-        let environment: SafePath = ENVIRONMENT.parse().expect("a fixed path");
-        let present = facts.present(&environment.join(&scheme(minor).site_packages()));
-        let composed = composed.beside(present, &self.workshop.events);
+        let composed = composed.beside(facts.environment.clone(), minor, &self.workshop.events)?;
         let sources = StepSources::fetch(self.workshop, &plan).await?;
 
         let environment = self.environment(&composed).await?;
@@ -109,7 +108,7 @@ impl Assembly<'_> {
         if !plan.needs_root() {
             nodes.extend(act::nodes(&plan, &sources.places)?);
         }
-        let system = system_layer(&nodes, facts, &there, self.epoch)?;
+        let system = node_layer::layer(&nodes, facts, &there, self.epoch)?;
         if !system.is_empty() {
             layers.push(AddedLayer {
                 comment: format!("users, directories and files of {}", spec.name),
@@ -149,20 +148,18 @@ impl Assembly<'_> {
         blocking(move || {
             let installations = composed.installations()?;
             let prefix = format!("/{ENVIRONMENT}");
-            let mut planned = PlannedEnvironment::plan(
+            let basis = composed.present().map_or(Basis::New(Visible::System), Basis::Present);
+            let planned = PlannedEnvironment::plan(
                 Path::new(&prefix),
                 &foundation.interpreter,
-                Visible::System,
+                basis,
                 &installations,
             )
             .map_err(PrefixError::from)?;
-            if composed.is_extension() {
-                planned.own = None;
-            }
             warn_of_collisions(&planned.collisions, &workshop.events);
             let depth = depth + foundation.layers.len();
             let there = foundation.facts.directories();
-            let place = ENVIRONMENT.parse().expect("a fixed path");
+            let place = environment_place(&foundation.facts)?;
             Ok(assembly::layers(&planned, &place, &there, depth, epoch))
         })
         .await
@@ -283,34 +280,15 @@ fn directories(layer: &TreeLayer) -> impl Iterator<Item = SafePath> {
     nodes.filter(|(_, node)| matches!(node.body, Body::Directory)).map(|(path, _)| path.clone())
 }
 
-/// What is written beside packages, as a layer upon a root of which these `facts` are known, with
-/// directories `there`.
-fn system_layer(
-    nodes: &[Node],
-    facts: &RootFacts,
-    there: &BTreeSet<SafePath>,
-    epoch: u64,
-) -> Result<TreeLayer, PipelineError> {
-    let mut layer = TreeLayer::new(epoch);
-    for node in nodes {
-        let body = match &node.kind {
-            NodeKind::Directory => Body::Directory,
-            NodeKind::File(content) => Body::Bytes(content.clone()),
-            NodeKind::Symlink(target) => Body::Symlink(target.clone()),
-        };
-        let place = facts
-            .place(&node.path)
-            .map_err(|source| NodeError::Write { path: node.path.clone(), source })?;
-        let owner = (node.uid, node.gid);
-        // The environment's directory is what its own layers have made it.
-        if matches!(body, Body::Directory)
-            && there.contains(&place)
-            && place.as_str() == ENVIRONMENT
-        {
-            continue;
-        }
-        layer.insert(place, tree_layer::Node { mode: node.mode, owner, body });
+/// Where the environment stands in layers upon a root of which these `facts` are known.
+fn environment_place(facts: &RootFacts) -> Result<SafePath, PipelineError> {
+    let place = ENVIRONMENT.parse().expect("a fixed path");
+    let prefix = || Path::new("/").join(ENVIRONMENT);
+    let place =
+        facts.place(&place).map_err(|source| PrefixError::Look { prefix: prefix(), source })?;
+    match facts.at(&place) {
+        Some(Found::Link(_)) => Err(PrefixError::Link { prefix: prefix() }.into()),
+        Some(Found::File) => Err(PrefixError::Exists { prefix: prefix() }.into()),
+        Some(Found::Directory) | None => Ok(place),
     }
-    layer.complete(there);
-    Ok(layer)
 }

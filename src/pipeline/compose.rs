@@ -25,7 +25,9 @@ use crate::resolve::problem::{PinForce, Prereleases, Problem};
 use crate::resolve::resolution::{Resolution, resolve};
 use crate::service::environment::Installation;
 use crate::service::present::Present;
+use crate::service::project_account::ENVIRONMENT;
 use crate::vocab::requirement::{PackageName, Requirement};
+use crate::vocab::safe_path::SafePath;
 use crate::vocab::target::Target;
 use crate::wheel::direct_url::DirectUrl;
 
@@ -73,6 +75,8 @@ pub struct Composed {
     pub wheels: Vec<LocatedWheel>,
     /// Where the wheels of projects came from that are not from an index (PEP 610).
     pub direct_urls: BTreeMap<PackageName, DirectUrl>,
+    /// Packages that are built from a source of their own.
+    sourced: BTreeSet<PackageName>,
     /// What the environment has already, when it is there.
     present: Option<Present>,
 }
@@ -132,7 +136,7 @@ impl OpenSet {
         wants: &Wants,
     ) -> Result<Composed, PipelineError> {
         let mut set = Arc::clone(&self.source);
-        let mut direct_urls = BTreeMap::new();
+        let (mut direct_urls, mut sourced) = (BTreeMap::new(), BTreeSet::new());
         for project in std::iter::once(&wants.project).chain(&wants.extra) {
             let Some(source) = &project.source else { continue };
             let name = &project.requirement.name;
@@ -145,6 +149,7 @@ impl OpenSet {
                 let (name, file) = (name.clone(), wheel.filename.to_string());
                 return Err(PipelineError::Unfit { name, files: vec![file] });
             }
+            sourced.insert(name.clone());
             if let Some(direct_url) = direct_url {
                 direct_urls.insert(name.clone(), direct_url);
             }
@@ -164,7 +169,7 @@ impl OpenSet {
         let asked = |wheel: &LocatedWheel| resolution.packages[wheel.filename.name()].requested;
         wheels.sort_by_key(|wheel| (!asked(wheel), wheel.filename.name().clone()));
         let project = wants.project.requirement.name.clone();
-        Ok(Composed { project, resolution, wheels, direct_urls, present: None })
+        Ok(Composed { project, resolution, wheels, direct_urls, sourced, present: None })
     }
 }
 
@@ -207,27 +212,55 @@ impl Composed {
             .collect())
     }
 
-    /// The same, for an environment that has `present` already, if it is there: what is there stays, and is warned
-    /// of when it is of another version.
-    #[must_use]
-    pub fn beside(mut self, present: Option<Present>, events: &Events) -> Self {
-        let Some(present) = present else { return self };
-        self.wheels.retain(|wheel| {
+    /// The same, for a root that has `present` at the environment's place: what an environment has stays, and is
+    /// warned of when it is of another version.
+    ///
+    /// # Errors
+    /// When it is no environment of Python 3.`minor`, or has the service already, in another version or from
+    /// elsewhere.
+    pub fn beside(
+        mut self,
+        present: Option<Present>,
+        minor: u8,
+        events: &Events,
+    ) -> Result<Self, PipelineError> {
+        let Some(present) = present else { return Ok(self) };
+        let prefix: SafePath = ENVIRONMENT.parse().expect("a fixed path");
+        let present = present.suitable(&prefix, minor)?;
+        let packages = present.packages();
+        let mut wheels = Vec::with_capacity(self.wheels.len());
+        for wheel in self.wheels {
             let (name, version) = (wheel.filename.name(), wheel.filename.version().to_string());
-            let there = present.version(name);
-            if let Some(there) = there.filter(|there| *there != version) {
+            let Some(there) = packages.get(name) else {
+                wheels.push(wheel);
+                continue;
+            };
+            let (name, found) = (name.clone(), there.clone());
+            if self.sourced.contains(&name) {
+                return Err(PipelineError::SourcedThere { name, found });
+            }
+            if *there != version {
+                if name == self.project {
+                    return Err(PipelineError::OtherThere { name, found, wanted: version });
+                }
                 events.warn(format!("`{name}` {there} is there already, and {version} was wanted"));
             }
-            there.is_none()
-        });
+        }
+        self.wheels = wheels;
         self.present = Some(present);
-        self
+        Ok(self)
     }
 
-    /// Whether it goes into an environment that is there.
+    /// The environment that it goes into, when that is there.
     #[must_use]
-    pub const fn is_extension(&self) -> bool {
-        self.present.is_some()
+    pub const fn present(&self) -> Option<&Present> {
+        self.present.as_ref()
+    }
+
+    /// The packages that the environment had before, each with its version.
+    #[must_use]
+    pub fn kept(&self) -> BTreeMap<PackageName, String> {
+        self.present.iter().flat_map(Present::packages).collect()
     }
 
     /// Every package of the environment and its version, by name.
@@ -236,8 +269,7 @@ impl Composed {
         let own = self.resolution.packages.iter();
         let mut packages: BTreeMap<_, _> =
             own.map(|(name, package)| (name.clone(), package.version.to_string())).collect();
-        let there = self.present.iter().flat_map(Present::iter);
-        packages.extend(there.map(|(name, version)| (name.clone(), version.to_owned())));
+        packages.extend(self.kept());
         packages
     }
 

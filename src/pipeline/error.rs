@@ -25,6 +25,7 @@ use crate::service::node::NodeError;
 use crate::service::packages::PackagesError;
 use crate::service::packages::name::PackageNameError;
 use crate::service::prefix::PrefixError;
+use crate::service::present::Unsuitable;
 use crate::service::root::error::RootError;
 use crate::service::steps::PlanError;
 use crate::store::error::StoreError;
@@ -167,6 +168,27 @@ pub enum PipelineError {
         name: PackageName,
         /// The wheels there are.
         files: Vec<String>,
+    },
+    /// What is at the environment's place cannot be put into.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
+    /// The service is in the environment already, in another version.
+    #[error("`{name}` {found} is there already, and {wanted} was wanted")]
+    OtherThere {
+        /// The project.
+        name: PackageName,
+        /// The version that is there.
+        found: String,
+        /// The version that was wanted.
+        wanted: String,
+    },
+    /// What was to be built from a source is in the environment already.
+    #[error("`{name}` {found} is there already, and was to come from a source of its own")]
+    SourcedThere {
+        /// The project.
+        name: PackageName,
+        /// The version that is there.
+        found: String,
     },
     /// A location given by the user is no URL.
     #[error("`{location}` is not a URL")]

@@ -12,6 +12,7 @@ use super::workshop::Workshop;
 use crate::image::reference::Reference;
 use crate::input::document::Document;
 use crate::service::prefix::{Prefix, extend, install};
+use crate::service::present::Present;
 use crate::wheel::claims::SharedPath;
 
 /// What is to be installed, and where.
@@ -81,16 +82,16 @@ pub(super) fn install_all(
     Ok(installed.files)
 }
 
-/// Puts what a service consists of into the environment at `prefix`, and says how many files that are.
+/// Puts what a service consists of into the environment that is `present` at `prefix`, and says how many files that are.
 pub(super) fn extend_all(
     workshop: &Workshop,
-    prefix: &Path,
+    (prefix, present): (&Path, &Present),
     composed: &Composed,
 ) -> Result<usize, PipelineError> {
     let events = &workshop.events;
     events.stage(Stage::Install, Some(composed.wheels.len()));
     let installations = composed.installations()?;
-    let installed = extend(prefix, &workshop.interpreter, &installations, &|file| {
+    let installed = extend(prefix, present, &workshop.interpreter, &installations, &|file| {
         events.start(Activity::Install { file: file.into() }).end(Ending::Done);
     })?;
     warn_of_collisions(&installed.collisions, events);
@@ -98,10 +99,12 @@ pub(super) fn extend_all(
 }
 
 pub(super) fn warn_of_collisions(collisions: &[SharedPath], events: &Events) {
-    for collision in collisions {
-        events.warn(format!(
-            "`{}` is in `{}` and, with other bytes, in `{}`; the first one was taken",
-            collision.path, collision.first, collision.second
-        ));
+    for SharedPath { path, first, second, .. } in collisions {
+        events.warn(match first {
+            Some(first) => format!(
+                "`{path}` is in `{first}` and, with other bytes, in `{second}`; the first one was taken"
+            ),
+            None => format!("`{path}` is there already, and stays; `{second}` has it with other bytes"),
+        });
     }
 }

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use super::compose::Composed;
 use super::error::PipelineError;
 use crate::image::packages::{DistributionPackage, System};
-use crate::image::sbom::{BaseImage, ListedWheel, Sbom, Subject};
+use crate::image::sbom::{BaseImage, Earlier, ListedWheel, Sbom, Subject};
 use crate::resolve::lock::{FilePlace, Lock, LockedFile, LockedPackage};
-use crate::service::image_info::ImageInfo;
+use crate::service::image_info::{BILL, ImageInfo, LOCK};
 use crate::service::node::Node;
 use crate::vocab::civil::Civil;
 use crate::vocab::digest::Digest;
@@ -19,11 +19,6 @@ use crate::vocab::distro::Distro;
 use crate::vocab::requirement::PackageName;
 use crate::wheel::archive::WheelArchive;
 use crate::wheel::direct_url::DirectUrl;
-
-/// Where the lock is, below the root.
-const LOCK: &str = "etc/image_info/pylock.toml";
-/// Where the bill of materials is, below the root.
-const BILL: &str = "etc/image_info/sbom.cdx.json";
 
 /// What a service stands on.
 pub(super) struct Ground<'a> {
@@ -61,7 +56,7 @@ pub(super) fn service_files(
     let info =
         ImageInfo { release: release.map(str::to_owned), ..info(name, composed, ground.packages) };
     let mut nodes = info.nodes();
-    nodes.push(file(LOCK, lock(composed, &wheels).into_bytes()));
+    nodes.push(file(LOCK, lock(composed, &wheels)?.into_bytes()));
     nodes.push(file(BILL, bill.clone()));
     Ok((nodes, bill))
 }
@@ -114,11 +109,14 @@ fn bill(name: &str, composed: &Composed, wheels: &[ListedWheel], ground: &Ground
             bytes: 0,
         })
         .collect();
-    Sbom::of_service(&subject, wheels, (Some(&system), &packages), ground.base.as_ref())
+    let bill = composed.present().and_then(|present| present.bill.as_deref()).and_then(Sbom::parse);
+    let earlier = Earlier { packages: composed.kept().into_iter().collect(), bill };
+    Sbom::of_service(&subject, wheels, &earlier, (Some(&system), &packages), ground.base.as_ref())
 }
 
-/// Which wheels are installed; an installer finds them in the set by their names.
-fn lock(composed: &Composed, wheels: &[ListedWheel]) -> String {
+/// Which wheels are installed; an installer finds them in the set by their names. Of packages that were there before,
+/// those are told that the lock of the image which had them tells of.
+fn lock(composed: &Composed, wheels: &[ListedWheel]) -> Result<String, PipelineError> {
     let digests: BTreeMap<&str, Digest> =
         wheels.iter().map(|wheel| (wheel.filename.as_str(), wheel.sha256)).collect();
     let mut packages: Vec<LockedPackage> = composed
@@ -140,6 +138,12 @@ fn lock(composed: &Composed, wheels: &[ListedWheel]) -> String {
             sdist: None,
         })
         .collect();
+    if let Some(text) = composed.present().and_then(|present| present.lock.as_deref()) {
+        let (earlier, kept) = (Lock::from_pylock(&format!("/{LOCK}"), text)?, composed.kept());
+        packages.extend(earlier.packages.into_iter().filter(|package| {
+            kept.get(&package.name).is_some_and(|version| *version == package.version.to_string())
+        }));
+    }
     packages.sort_by(|a, b| a.name.cmp(&b.name));
-    Lock { packages, ..Lock::default() }.to_pylock()
+    Ok(Lock { packages, ..Lock::default() }.to_pylock())
 }

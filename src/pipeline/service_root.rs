@@ -28,7 +28,7 @@ use crate::service::facts::RootFacts;
 use crate::service::node;
 use crate::service::packages::name::PackageName;
 use crate::service::packages::{Changed, Packages, PackagesError};
-use crate::service::prefix::{Existing, Prefix};
+use crate::service::prefix::{Existing, Prefix, PrefixError};
 use crate::service::present::Present;
 use crate::service::project_account::ENVIRONMENT;
 use crate::service::root::run::Root;
@@ -204,9 +204,14 @@ pub async fn service_root(
     workshop.events.stage(Stage::Resolve, None);
     let set = OpenSet::open(&workshop, &wheels, &constraints, workshop.target()).await?;
     let composed = set.compose(&workshop, &ground.site.wants).await?;
-    let site_packages = prefix().join(scheme(workshop.target().minor()).site_packages());
-    let present = Present::in_directory(&site_packages)?;
-    let composed = composed.beside(present, &workshop.events);
+    let present = blocking(|| {
+        let place = ENVIRONMENT.parse().expect("a fixed path");
+        let prefix = prefix();
+        Ok(Present::read(Path::new("/"), &place)
+            .map_err(|source| PrefixError::Look { prefix, source })?)
+    });
+    let minor = workshop.target().minor();
+    let composed = composed.beside(present.await?, minor, &workshop.events)?;
     let sources = StepSources::fetch(&workshop, &plan).await?;
     let installed = ground.take_back(&before, &workshop.events).await?;
 
@@ -218,13 +223,11 @@ pub async fn service_root(
     let files = blocking(move || {
         let known = Ground { distro: &distro, packages: &installed, base: None, epoch };
         nodes.extend(service_files((&project, release.as_deref()), &composed, &known)?.0);
-        // The environment's directory comes with it.
-        nodes.retain(|node| node.path.as_str() != ENVIRONMENT);
         node::write(root.dir(), &nodes)?;
         let prefix = Prefix { path: prefix(), existing: Existing::Keep, visible: Visible::System };
-        let files = match composed.is_extension() {
-            false => install_all(&workshop, &prefix, &composed)?,
-            true => extend_all(&workshop, &prefix.path, &composed)?,
+        let files = match composed.present() {
+            None => install_all(&workshop, &prefix, &composed)?,
+            Some(present) => extend_all(&workshop, (&prefix.path, present), &composed)?,
         };
         let task = events.start(Activity::Run { step: project_steps(&plan) });
         act::act(root.dir(), &plan, &sources.places, &mut |step| run_step::run(&root, step))?;

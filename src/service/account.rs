@@ -4,6 +4,7 @@
 //! `useradd` is not asked: small images have none, and a layer is made without running anything.
 //! What a root has keeps its bytes, even what cannot be read. No home is made here.
 
+use std::io;
 use std::path::Path;
 
 use crate::vocab::account::{AccountId, AccountName, AccountPath};
@@ -125,6 +126,12 @@ pub enum AccountError {
         kind: &'static str,
         /// The name.
         name: AccountName,
+    },
+    /// It cannot be found out what is in the root.
+    #[error("cannot look at the root file system")]
+    Look {
+        /// Why.
+        source: io::Error,
     },
     /// One of the files cannot be read.
     #[error("cannot read the users and groups")]

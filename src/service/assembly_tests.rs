@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::build::interpreter::Interpreter;
 use crate::image::offered::LocatedWheel;
-use crate::service::environment::{Installation, Visible};
+use crate::service::environment::{Basis, Installation, Visible};
 use crate::service::prefix::{self, Existing, Prefix};
 use crate::service::root::unpack::unpack;
 use crate::support::wheel::WheelMaker;
@@ -63,7 +63,7 @@ impl Wheels {
 
     fn planned(&self, prefix: &Path) -> PlannedEnvironment {
         let wheels = self.installations();
-        PlannedEnvironment::plan(prefix, interpreter(), Visible::Own, &wheels).unwrap()
+        PlannedEnvironment::plan(prefix, interpreter(), Basis::New(Visible::Own), &wheels).unwrap()
     }
 }
 

@@ -17,6 +17,8 @@ use crate::wheel::error::WheelError;
 use crate::wheel::scheme::Scheme;
 use crate::wheel::tree::{InstallOptions, InstallTree};
 
+use super::present::Present;
+
 /// A wheel to be installed.
 pub struct Installation<'a> {
     /// The wheel.
@@ -34,6 +36,15 @@ pub enum Visible {
     Own,
     /// Those of the Python it is for, such as the bindings that distributions package.
     System,
+}
+
+/// What wheels are put into.
+#[derive(Debug, Clone, Copy)]
+pub enum Basis<'a> {
+    /// An environment of their own, which sees these packages as well.
+    New(Visible),
+    /// One that is there.
+    Present(&'a Present),
 }
 
 /// An environment to be.
@@ -70,29 +81,32 @@ pub struct UnfitWheel {
 
 impl PlannedEnvironment {
     /// Plans the environment of `interpreter` at `prefix`, an absolute path, with `wheels`, which claim
-    /// their paths in this order.
+    /// their paths in this order; or what goes into the one that is `present` there, all of whose files stay.
     ///
     /// # Errors
     /// [`UnfitWheel`] naming the wheel that cannot be read or must not be installed.
     pub fn plan(
         prefix: &Path,
         interpreter: &Interpreter,
-        visible: Visible,
+        basis: Basis<'_>,
         wheels: &[Installation<'_>],
     ) -> Result<Self, UnfitWheel> {
         let target = interpreter.target();
-        let own = Environment {
+        let own = |visible| Environment {
             prefix: prefix.to_owned(),
             python: interpreter.executable().to_owned(),
             version: target.python().clone(),
             system_site_packages: visible == Visible::System,
+        };
+        let (own, mut claims) = match basis {
+            Basis::New(visible) => (Some(own(visible)), Claims::new()),
+            Basis::Present(present) => (None, Claims::of_environment(present.files())),
         };
         let scheme = Scheme::for_python(target.minor(), prefix);
         let trees = wheels
             .par_iter()
             .map(|installation| plan(installation, &scheme))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut claims = Claims::new();
         let (mut planned, mut collisions) = (Vec::with_capacity(wheels.len()), Vec::new());
         for (mut tree, installation) in trees.into_iter().zip(wheels) {
             let file = installation.wheel.filename.to_string();
@@ -105,7 +119,7 @@ impl PlannedEnvironment {
             collisions.extend(shared.into_iter().filter(|path| !path.identical));
             planned.push(PlannedWheel { file, requested: installation.requested, tree, whole });
         }
-        Ok(Self { own: Some(own), wheels: planned, collisions })
+        Ok(Self { own, wheels: planned, collisions })
     }
 
     /// How many files it has, its own included.

@@ -1,5 +1,5 @@
 //! [`RootFacts`]: what must be known of a root file system to put layers upon it when it is not there any
-//! more: who its users are, which directories it has, and where its links lead.
+//! more: who its users are, what stands where, and which Python environment it has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::vocab::safe_path::SafePath;
 
 use super::account::{AccountError, AccountFiles};
-use super::node::{self, Node, NodeError, NodeKind};
+use super::node::{self, Node, NodeKind};
 use super::present::Present;
+use super::project_account::ENVIRONMENT;
 use super::rooted::resolve_parent;
 
 /// The files that say who the users are.
@@ -25,9 +26,24 @@ const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 pub struct RootFacts {
     /// The text of its os-release file; empty when it has none.
     pub os_release: String,
+    /// The environment that services have, when there is something at its place.
+    pub environment: Option<Present>,
     accounts: [Option<File>; 4],
-    directories: BTreeSet<String>,
-    links: BTreeMap<String, String>,
+    found: BTreeMap<SafePath, Found>,
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Found {
+    /// A directory.
+    #[serde(rename = "d")]
+    Directory,
+    /// A symbolic link with its target.
+    #[serde(rename = "l")]
+    Link(String),
+    /// A file, or something else that has nothing in it.
+    #[serde(rename = "f")]
+    File,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,17 +60,15 @@ impl RootFacts {
     /// # Errors
     /// [`AccountError::Read`] when something is there and cannot be read.
     pub fn read(root: &Path) -> Result<Self, AccountError> {
-        let failed = |path: &str, source: io::Error| AccountError::Read {
-            source: NodeError::Read { path: fixed(path), source },
-        };
-        let mut facts = Self::default();
+        let mut facts = Self { os_release: Self::os_release(root)?, ..Self::default() };
         for (file, path) in facts.accounts.iter_mut().zip(ACCOUNTS) {
             let found = node::read(root, &fixed(path));
             let found = found.map_err(|source| AccountError::Read { source })?;
             *file = found.and_then(File::of);
         }
-        facts.os_release = Self::os_release(root)?;
-        facts.look(root, "").map_err(|source| failed("etc", source))?;
+        facts.look(root, "").map_err(|source| AccountError::Look { source })?;
+        facts.environment = Present::read(root, &fixed(ENVIRONMENT))
+            .map_err(|source| AccountError::Look { source })?;
         Ok(facts)
     }
 
@@ -79,16 +93,20 @@ impl RootFacts {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = if below.is_empty() { name } else { format!("{below}/{name}") };
             let kind = entry.file_type()?;
-            if kind.is_dir() {
-                // What is in these is not of the image.
-                if !matches!(path.as_str(), "proc" | "sys" | "dev") {
-                    self.look(root, &path)?;
-                }
-                self.directories.insert(path);
-            } else if kind.is_symlink()
-                && let Ok(target) = fs::read_link(entry.path())?.into_os_string().into_string()
-            {
-                self.links.insert(path, target);
+            // What is in these is not of the image.
+            if kind.is_dir() && !matches!(path.as_str(), "proc" | "sys" | "dev") {
+                self.look(root, &path)?;
+            }
+            let found = if kind.is_dir() {
+                Found::Directory
+            } else if kind.is_symlink() {
+                let target = fs::read_link(entry.path())?.into_os_string();
+                target.into_string().map_or(Found::File, Found::Link)
+            } else {
+                Found::File
+            };
+            if let Ok(path) = path.parse() {
+                self.found.insert(path, found);
             }
         }
         Ok(())
@@ -110,18 +128,8 @@ impl RootFacts {
     /// Its directories.
     #[must_use]
     pub fn directories(&self) -> BTreeSet<SafePath> {
-        self.directories.iter().filter_map(|path| path.parse().ok()).collect()
-    }
-
-    /// The packages of the environment whose `site-packages` is at `path`; none when there is none.
-    #[must_use]
-    pub fn present(&self, path: &SafePath) -> Option<Present> {
-        self.directories.contains(path.as_str()).then(|| {
-            let names = self.directories.iter().filter_map(|folder| {
-                folder.strip_prefix(path.as_str()).and_then(|below| below.strip_prefix('/'))
-            });
-            Present::named(names)
-        })
+        let found = self.found.iter().filter(|(_, found)| **found == Found::Directory);
+        found.map(|(path, _)| path.clone()).collect()
     }
 
     /// Where what is to be at `path` has to stand in a layer: not below a link.
@@ -129,7 +137,16 @@ impl RootFacts {
     /// # Errors
     /// When links go round.
     pub fn place(&self, path: &SafePath) -> io::Result<SafePath> {
-        resolve_parent(path, &mut |path| Ok(self.links.get(path.as_str()).cloned()))
+        resolve_parent(path, &mut |path| match self.at(path) {
+            Some(Found::Link(target)) => Ok(Some(target.clone())),
+            _ => Ok(None),
+        })
+    }
+
+    /// What stands at a path, links not followed; none when nothing does.
+    #[must_use]
+    pub fn at(&self, path: &SafePath) -> Option<&Found> {
+        self.found.get(path)
     }
 }
 
@@ -178,7 +195,10 @@ mod tests {
                 .collect::<Vec<_>>()
         );
         assert_eq!(facts.place(&fixed("lib/a/b")).unwrap().as_str(), "usr/lib/a/b");
-        assert_eq!(facts.place(&fixed("etc/a")).unwrap().as_str(), "etc/a");
+        let at = |path: &str| facts.at(&fixed(path));
+        assert_eq!(at("lib"), Some(&Found::Link("usr/lib".into())));
+        assert_eq!((at("etc/passwd"), at("usr")), (Some(&Found::File), Some(&Found::Directory)));
+        assert_eq!((at("etc/none"), at("proc/1")), (None, None));
         assert!(facts.accounts().user(&"root".parse().unwrap()).unwrap().is_some());
     }
 }

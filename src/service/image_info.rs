@@ -13,6 +13,10 @@ use super::node::Node;
 
 /// Where the files are, below the root.
 const DIRECTORY: &str = "etc/image_info";
+/// Where the lock is (PEP 751), below the root.
+pub const LOCK: &str = "etc/image_info/pylock.toml";
+/// Where the bill of materials is (`CycloneDX`), below the root.
+pub const BILL: &str = "etc/image_info/sbom.cdx.json";
 
 /// What an image is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,6 +7,7 @@ pub mod prefix;
 pub mod assembly;
 pub mod rooted;
 pub mod node;
+pub mod node_layer;
 pub mod root;
 pub mod facts;
 pub mod packages;

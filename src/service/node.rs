@@ -99,6 +99,15 @@ impl Node {
         Self { path, kind: NodeKind::Symlink(target), mode: 0o777, uid: 0, gid: 0 }
     }
 
+    /// Its text, if it is a file with one.
+    #[must_use]
+    pub fn into_text(self) -> Option<String> {
+        match self.kind {
+            NodeKind::File(content) => String::from_utf8(content).ok(),
+            NodeKind::Directory | NodeKind::Symlink(_) => None,
+        }
+    }
+
     /// The same node of another owner.
     #[must_use]
     pub fn owned_by(self, uid: u32, gid: u32) -> Self {

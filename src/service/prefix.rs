@@ -16,7 +16,8 @@ use crate::build::interpreter::Interpreter;
 use crate::wheel::claims::SharedPath;
 use crate::wheel::directory::DirectorySink;
 
-use super::environment::{Installation, PlannedEnvironment, UnfitWheel, Visible};
+use super::environment::{Basis, Installation, PlannedEnvironment, UnfitWheel, Visible};
+use super::present::Present;
 
 /// What to do with a prefix that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +155,7 @@ pub fn install(
     // Whoever is to use an environment must get into it, whatever the umask of who makes it.
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(write_failed(&root))?;
 
-    let planned = PlannedEnvironment::plan(prefix, interpreter, *visible, wheels)?;
+    let planned = PlannedEnvironment::plan(prefix, interpreter, Basis::New(*visible), wheels)?;
     write(&planned, &root, on_wheel)?;
     let files = planned.files();
 
@@ -167,19 +168,20 @@ pub fn install(
     Ok(Installed { files, collisions: planned.collisions })
 }
 
-/// Puts `wheels` into the environment that is at `prefix` already, in whose order they claim their paths. What they
-/// have in common with it is an error: nothing in it is written over.
+/// Puts `wheels` into the environment that is `present` at `prefix`, in whose order they claim their paths. What they
+/// have in common with it stays as it is.
 ///
 /// # Errors
 /// [`PrefixError`]; some wheels may be there then.
 pub fn extend(
     prefix: &Path,
+    present: &Present,
     interpreter: &Interpreter,
     wheels: &[Installation<'_>],
     on_wheel: &(dyn Fn(&str) + Sync),
 ) -> Result<Installed, PrefixError> {
-    let mut planned = PlannedEnvironment::plan(prefix, interpreter, Visible::System, wheels)?;
-    planned.own = None;
+    let basis = Basis::Present(present);
+    let planned = PlannedEnvironment::plan(prefix, interpreter, basis, wheels)?;
     write(&planned, prefix, on_wheel)?;
     Ok(Installed { files: planned.files(), collisions: planned.collisions })
 }

@@ -7,9 +7,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A relative, normal, `/`-separated path: no root, no drive, no `.`, `..` or empty component, no
 /// backslash, no NUL, valid UTF-8.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SafePath(String);
 
 impl SafePath {
@@ -82,6 +85,20 @@ impl FromStr for SafePath {
             }
         }
         Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for SafePath {
+    type Error = SafePathError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<SafePath> for String {
+    fn from(path: SafePath) -> Self {
+        path.0
     }
 }
 

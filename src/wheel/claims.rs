@@ -7,20 +7,28 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::tree::{Facts, InstallTree};
+use super::tree::InstallTree;
+use crate::vocab::digest::Digest;
 use crate::vocab::safe_path::SafePath;
 
 /// The paths that wheels have claimed so far.
 #[derive(Debug, Default)]
-pub struct Claims(HashMap<SafePath, (String, Facts)>);
+pub struct Claims(HashMap<SafePath, Claim>);
+
+/// Who has a path: a wheel, or nobody but who made the environment; and the content it has, if that is known.
+#[derive(Debug)]
+struct Claim {
+    wheel: Option<String>,
+    content: Option<Digest>,
+}
 
 /// A path that two wheels write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedPath {
     /// The path, relative to the prefix.
     pub path: SafePath,
-    /// The wheel whose file stays.
-    pub first: String,
+    /// The wheel whose file stays; none when it was there before any.
+    pub first: Option<String>,
     /// The wheel whose file is left out.
     pub second: String,
     /// Whether both have the same bytes, so that nothing is lost.
@@ -34,6 +42,15 @@ impl Claims {
         Self::default()
     }
 
+    /// Those of an environment that is there already: its files, and the content that is known of them.
+    #[must_use]
+    pub fn of_environment<'a>(
+        files: impl IntoIterator<Item = (&'a SafePath, Option<Digest>)>,
+    ) -> Self {
+        let files = files.into_iter();
+        Self(files.map(|(path, content)| (path.clone(), Claim { wheel: None, content })).collect())
+    }
+
     /// Claims the paths of `tree` for `wheel`. What an earlier wheel has claimed is left out of the
     /// tree and returned, sorted by path.
     ///
@@ -42,16 +59,16 @@ impl Claims {
         let mut shared = Vec::new();
         tree.retain(|entry, facts| match self.0.entry(entry.path.clone()) {
             Entry::Vacant(vacant) => {
-                vacant.insert((wheel.into(), facts));
+                vacant.insert(Claim { wheel: Some(wheel.into()), content: Some(facts.digest) });
                 true
             }
             Entry::Occupied(occupied) => {
-                let (first, theirs) = occupied.get();
+                let first = occupied.get();
                 shared.push(SharedPath {
                     path: entry.path.clone(),
-                    first: first.clone(),
+                    first: first.wheel.clone(),
                     second: wheel.into(),
-                    identical: *theirs == facts,
+                    identical: first.content == Some(facts.digest),
                 });
                 false
             }
@@ -80,10 +97,27 @@ mod tests {
         let shared = claims.claim(&mut two, "two");
         let told: Vec<String> = shared
             .iter()
-            .map(|s| format!("{} {} {} {}", s.path.file_name(), s.first, s.second, s.identical))
+            .map(|s| {
+                let first = s.first.as_deref().unwrap_or("nobody");
+                format!("{} {first} {} {}", s.path.file_name(), s.second, s.identical)
+            })
             .collect();
         assert_eq!(told, ["README one two false", "__init__.py one two true"]);
         assert_eq!(two.entries().len(), before - 2);
         assert!(two.entries().iter().all(|entry| entry.path.file_name() != "README"));
+
+        // What was there before is nobody's, and stays as well.
+        let path = |name: &str| {
+            one.entries().iter().map(|entry| entry.path.clone()).find(|p| p.file_name() == name)
+        };
+        let (readme, init) = (path("README").unwrap(), path("__init__.py").unwrap());
+        let mut claims = Claims::of_environment([(&readme, None), (&init, Some(Digest::of(b"")))]);
+        let mut two = plan(&wheel("two", "2")).unwrap();
+        let shared = claims.claim(&mut two, "two");
+        let told = shared.iter().map(|s| (s.path.file_name(), s.first.is_none(), s.identical));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [("README", true, false), ("__init__.py", true, true)]
+        );
     }
 }

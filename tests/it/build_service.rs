@@ -122,7 +122,7 @@ fn a_service_is_upon_its_base_and_the_same_each_time() {
     let run = build(&world, "keystone glance -o oci:images:{project} --dist-packages tree").good();
     insta::assert_snapshot!(run.err, @r"
     keystone with 5 packages
-      oci:images:keystone, 1.9 MiB new, 375.0 KiB unchanged
+      oci:images:keystone, 1.9 MiB new, 375.5 KiB unchanged
       sha256:DIGEST
     glance with 5 packages
       oci:images:glance, 1.7 KiB new, 2.3 MiB unchanged

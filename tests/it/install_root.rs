@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::base_image::{APT, BaseMaker};
 use crate::build_service::{build, world};
 use crate::support::sdist::SdistMaker;
+use crate::support::wheel::WheelMaker;
 use crate::world::{Run, World, python};
 
 /// Runs the words behind `--` in the root `$1`, with what stands before them bound to where it says. All of it is
@@ -331,6 +332,74 @@ fn a_plugin_goes_into_what_a_service_has() {
     pymysql==1.2.0
     python-memcached==1.62
     uwsgi==2.0.30
+    ");
+}
+
+#[test]
+fn a_plugin_is_the_same_in_both_ways() {
+    let Some(world) = world() else { return };
+    let plugin = WheelMaker::new("plugin", "1.0")
+        .requires("alpha")
+        .file("alpha/data.bin", "other bytes")
+        .file("alpha.py", "__version__ = \"1.0\"\n")
+        .file("alpha/more.txt", "more");
+    let newer = WheelMaker::new("keystone", "30.1").requires("alpha");
+    for (wheel, set) in [(&plugin, "set"), (&newer, "newer")] {
+        world.index.wheel(wheel);
+        let pins = world.read("upper-constraints.txt") + "plugin===1.0\n";
+        let pins = if set == "newer" { pins.replace("30.0.0", "30.1") } else { pins };
+        world.write("pins.txt", &pins);
+        world.loci(&format!("build requirements -c pins.txt -o dir:{set}")).good();
+    }
+    build(&world, "keystone -o oci:image:keystone").good();
+    let upon = |words: &str| {
+        let base = "--python python3 --from oci:image:keystone -o oci:image:plugin";
+        world.run(&mut world.command(&format!("build {words} {base}")))
+    };
+    let run = upon("plugin --plugin yes --wheels dir:set").good();
+    insta::assert_snapshot!(run.err, @r"
+    plugin with 6 packages
+      oci:image:plugin, 2.2 KiB new, 2.3 MiB unchanged
+      sha256:DIGEST
+    made 1 image in 0 s
+    ");
+    let assembled = listing(&unpacked(&world, "image", "plugin", "assembled"));
+
+    let container = Container::new(&world, "root", &BaseMaker::new().unwrap());
+    container.install("keystone").good();
+    let run = container.install("plugin --plugin yes").good();
+    insta::assert_snapshot!(run.err, @"installed plugin with 8 packages of the distribution and 6 packages and 7 files of Python in 0 s");
+    let mut installed = listing(&container.dir);
+    for (path, (said, content)) in &assembled {
+        let (other, bytes) = installed.remove(path).unwrap_or_else(|| panic!("no {path}"));
+        assert_eq!(&other, said, "{path}");
+        // Only an image made without an engine knows its base.
+        let is_bill = path == "etc/image_info/sbom.cdx.json";
+        assert!(bytes == *content || is_bill, "`{path}` differs");
+    }
+    assert_eq!(installed.keys().collect::<Vec<_>>(), [""; 0]);
+    // What the service has stays as it is.
+    let site = format!("var/lib/openstack/lib/python{}/site-packages", python().version);
+    assert!(assembled[&format!("{site}/alpha/data.bin")].1.len() > 100 << 10);
+    assert!(assembled.contains_key(&format!("{site}/alpha/more.txt")));
+    // The lock and the bill are of all that is there.
+    for path in ["etc/image_info/pylock.toml", "etc/image_info/sbom.cdx.json"] {
+        let text = container.text(path);
+        for wheel in ["keystone-30.0.0-py3", "alpha-1.0-py3", "plugin-1.0-py3"] {
+            assert!(text.contains(wheel), "{wheel}: {text}");
+        }
+    }
+
+    // A service is not put upon another version of itself, whichever way.
+    let mut said = upon("keystone --wheels dir:newer").ends(1).err;
+    let mut container = container;
+    container.bind(&world.path("newer"), Path::new("/newer"));
+    said += &container.run("loci install keystone --wheels dir:/newer").ends(1).err;
+    insta::assert_snapshot!(said, @r"
+    error: `keystone` 30.0.0 is there already, and 30.1 was wanted
+      hint: choose a base that has no `keystone` yet
+    error: `keystone` 30.0.0 is there already, and 30.1 was wanted
+      hint: choose a base that has no `keystone` yet
     ");
 }
 
