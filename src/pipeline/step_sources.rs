@@ -97,8 +97,8 @@ impl PackageFiles {
         workshop: &Workshop,
         downloads: &[Download],
     ) -> Result<Self, PipelineError> {
-        // Not in the store, whose path may have letters in it that no package manager is given.
-        let dir = tempfile::Builder::new().prefix("loci-packages-").tempdir()?;
+        let mut dir = tempfile::Builder::new();
+        let dir = dir.prefix("packages-").tempdir_in(workshop.store.tmp_dir())?;
         // Package managers read as users of their own.
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let mut files = Vec::with_capacity(downloads.len());
