@@ -20,6 +20,7 @@ use crate::vocab::digest::Digest;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without options no name is lost: what goes is what no name leads to and no running command uses.
+What is remembered of service images stays while it is used: for 30 days, or as `--older-than` says.
 With `--keep-last` and `--older-than` together, a name goes only when both say so.
 
 Examples:
@@ -60,6 +61,7 @@ pub(super) fn run(global: &GlobalArgs, store: &Store, args: &GcArgs) -> Result<E
             "kept": report.kept,
             "held": report.held,
             "builds": report.builds,
+            "remembered": report.remembered,
             "caches": report.caches,
             "leftovers": report.leftovers,
             "dry_run": args.dry_run,
@@ -111,6 +113,7 @@ fn totals(report: &GcReport, dry_run: bool) -> String {
     text.push('\n');
     let more: Vec<String> = [
         (report.builds, "build record"),
+        (report.remembered, "remembered layer"),
         (report.leftovers, "leftover"),
         (report.caches, "unused cache file"),
     ]
@@ -149,10 +152,10 @@ mod tests {
         untagged: odd [2J, written 400 d ago
         "#);
         insta::assert_snapshot!(totals(&report, true), @"1 blob would be removed, 34 B; 12 kept");
-        report = GcReport { held: 3, builds: 1, leftovers: 2, caches: 5, ..report };
+        report = GcReport { held: 3, builds: 1, remembered: 2, leftovers: 2, caches: 5, ..report };
         insta::assert_snapshot!(totals(&report, false), @r#"
         1 blob removed, 34 B; 12 kept, 3 of them only for running commands
-        also removed: 1 build record, 2 leftovers, 5 unused cache files
+        also removed: 1 build record, 2 remembered layers, 2 leftovers, 5 unused cache files
         "#);
     }
 }

@@ -188,16 +188,13 @@ impl Assembly<'_> {
             "sources": sources.commits,
             "epoch": self.epoch,
         })));
-        let store = &self.workshop.store;
-        let memo = store.memo("steps");
-        let known = memo
-            .get::<Option<(Digest, u64)>>(&key)
-            .filter(|layer| layer.is_none_or(|(digest, size)| store.size(&digest) == Some(size)));
-        let layer = match known {
+        let kept = self.workshop.store.kept("steps");
+        let layer = match kept.get::<Option<(Digest, u64)>>(&key) {
             Some(layer) => layer,
             None => {
                 let layer = self.act(below, plan, sources).await?;
-                memo.put(&key, &layer)?;
+                let blobs: Vec<Digest> = layer.iter().map(|(digest, _)| *digest).collect();
+                kept.put(&key, &layer, &blobs)?;
                 layer
             }
         };

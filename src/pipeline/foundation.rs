@@ -4,7 +4,7 @@
 //! Packages have scripts that make users and settings, so they are installed by their own manager, in a
 //! private root that the base is unpacked into; the layer is what is different afterwards. It is made
 //! once for all services with the same packages: the store remembers, by the base's digest and the
-//! packages' names, what came of it (kind `foundations`), and keeps the layer as a blob.
+//! packages' names, what came of it, and keeps the layer with it (kind `foundations`).
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -136,12 +136,8 @@ impl Ground {
             "python": self.python,
             "epoch": self.epoch,
         })));
-        let memo = self.workshop.store.memo("foundations");
-        let known = memo.get::<Remembered>(&key).filter(|known| match &known.layer {
-            Some((digest, size)) => self.workshop.store.size(digest) == Some(*size),
-            None => true,
-        });
-        let known = match (known, self.refresh) {
+        let kept = self.workshop.store.kept("foundations");
+        let known = match (kept.get::<Remembered>(&key), self.refresh) {
             (Some(known), Refresh::Packages) if !self.is_current(distro, names, &known).await? => {
                 None
             }
@@ -151,7 +147,8 @@ impl Ground {
             Some(known) => known,
             None => {
                 let made = self.make(distro, packages).await?;
-                memo.put(&key, &made)?;
+                let blobs: Vec<Digest> = made.layer.iter().map(|(digest, _)| *digest).collect();
+                kept.put(&key, &made, &blobs)?;
                 made
             }
         };

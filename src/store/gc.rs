@@ -1,8 +1,8 @@
 //! [`Store::gc`]: deletes what no name leads to and no running command holds. Nothing else in loci
 //! deletes blobs.
 //!
-//! The roots are the descriptors in `index.json`, the locks that are given, and the leases of running
-//! commands. It runs beside other commands: why nothing is lost to them is said in
+//! The roots are the descriptors in `index.json`, the locks that are given, the leases of running
+//! commands, and what is remembered with blobs ([`kept`](super::kept)) and was used lately. It runs beside other commands: why nothing is lost to them is said in
 //! [`lease`](super::lease). They wait only while the gate is closed, in which time blobs are moved
 //! away; they are deleted afterwards.
 //!
@@ -10,7 +10,8 @@
 //! moved away is among its temporary files, and those of a killed command are cleared away by the next
 //! one.
 //!
-//! A build record lives as long as its wheel, and its log with it; without its wheel it counts as absent.
+//! A build record lives as long as its wheel, and its log with it; without its wheel it counts as absent. With what is
+//! remembered it is the other way about: the blob lives as long as somebody uses what counts on it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -25,6 +26,7 @@ use super::Store;
 use super::builds::BuildRecord;
 use super::error::{StoreError, io_error};
 use super::gate::{Gate, Only};
+use super::kept::blobs_of;
 use super::layout::Layout;
 use super::leases::{entries, remove};
 use super::names::Named;
@@ -35,9 +37,11 @@ use super::rules::GcRules;
 const ENV_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// What is only remembered, pages of indexes above all, is deleted when nobody has used it for so long.
 const CACHE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// Where what is only remembered is, below `loci/`. What was built is another matter.
-const CACHES: [&str; 7] =
-    ["http/pages", "http/metadata", "contents", "layers", "metadata", "hooks", "sources"];
+/// What is below `loci/` and has rules of its own. Every other folder, of whatever kind, is of small things that are only
+/// remembered.
+const NO_CACHES: [&str; 7] = ["builds", "damaged", "envs", "http", "kept", "leases", "tmp"];
+/// Further folders of such things.
+const CACHES: [&str; 2] = ["http/pages", "http/metadata"];
 /// So many build records are removed while others wait.
 const AT_ONCE: usize = 64;
 
@@ -56,6 +60,8 @@ pub struct GcReport {
     pub held: usize,
     /// Build records removed because their wheels are.
     pub builds: usize,
+    /// Values removed that were remembered with blobs and nobody used, those of service images above all.
+    pub remembered: usize,
     /// Pages of indexes and other remembered things removed because nobody used them for 90 days.
     pub caches: usize,
     /// Old build environments, leftovers of interrupted commands and damaged blobs removed.
@@ -75,8 +81,8 @@ pub struct LostName {
 
 impl Store {
     /// Takes away the names that `rules` let go, and deletes every blob that nothing leads to, the build
-    /// records of deleted wheels, build environments of 30 days and more, caches that nobody has used for
-    /// 90 days, and what interrupted commands left. Other commands may run meanwhile; what they count on
+    /// records of deleted wheels, what was remembered with blobs and is not used any more, build environments
+    /// of 30 days and more, caches that nobody has used for 90 days, and what interrupted commands left. Other commands may run meanwhile; what they count on
     /// stays.
     ///
     /// # Errors
@@ -173,8 +179,12 @@ impl Sweep<'_> {
             }
             blobs.push((digest, size, path));
         }
+        let remembered = self.remembered(&held, report)?;
         let stays = |digest: &Digest| {
-            named.contains(digest) || self.rules.locked.contains(digest) || young.contains(digest)
+            named.contains(digest)
+                || self.rules.locked.contains(digest)
+                || young.contains(digest)
+                || remembered.contains(digest)
         };
         // A log stays for the reason that its wheel does.
         let (mut logs, mut held_logs, mut stale) = (HashSet::new(), HashSet::new(), Vec::new());
@@ -206,6 +216,30 @@ impl Sweep<'_> {
         Ok(stale)
     }
 
+    /// Moves away what was remembered with blobs and is not used any more, and says on which blobs the rest counts.
+    /// Names come before it, and leases before names, for the reason that is given there: who remembers
+    /// something holds its blobs.
+    fn remembered(
+        &self,
+        held: &HashSet<Digest>,
+        report: &mut GcReport,
+    ) -> Result<HashSet<Digest>, StoreError> {
+        let mut counted_on = HashSet::new();
+        for kind in entries(&self.store.kept_dir())? {
+            for path in entries(&kind)? {
+                let blobs = blobs_of(&path);
+                let used = fs::metadata(&path).and_then(|metadata| metadata.modified());
+                if !self.rules.is_unused(used.map_err(io_error("read", &path))?, self.now) {
+                    counted_on.extend(blobs);
+                } else if !blobs.iter().any(|digest| held.contains(digest)) {
+                    report.remembered += 1;
+                    self.discard(&path)?;
+                }
+            }
+        }
+        Ok(counted_on)
+    }
+
     /// Removes the build records whose wheels have gone, some at a time while the gate is closed: a
     /// command may have built the wheel again, and a record is written while the gate is open.
     fn records(&self, stale: &[Digest], report: &mut GcReport) -> Result<(), StoreError> {
@@ -234,8 +268,11 @@ impl Sweep<'_> {
         gone.extend(entries(&self.store.damaged_dir())?);
         report.leftovers += gone.len();
         report.leftovers += if self.trash.is_some() { leases.sweep()? } else { leases.dead()? };
-        for folder in CACHES {
-            let mut unused = entries(&self.store.caches.join(folder))?;
+        let mut folders = entries(&self.store.caches)?;
+        folders.retain(|path| path.is_dir() && !NO_CACHES.iter().any(|name| path.ends_with(name)));
+        folders.extend(CACHES.map(|folder| self.store.caches.join(folder)));
+        for folder in folders {
+            let mut unused = entries(&folder)?;
             unused.retain(|path| self.is_unused(path));
             report.caches += unused.len();
             gone.extend(unused);

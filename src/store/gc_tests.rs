@@ -210,6 +210,62 @@ fn what_is_young_stays() {
 }
 
 #[test]
+fn what_is_remembered_stays_with_its_blobs_while_it_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept_at = |kind: &str, name: &str| {
+        let file = format!("{}.json", Digest::of(name.as_bytes()).hex());
+        dir.path().join("loci/kept").join(kind).join(file)
+    };
+    let all = ["used", "aged", "shared", "old and used", "held"];
+    made(dir.path(), |store| {
+        for name in all {
+            let blob = store.put(name.as_bytes()).unwrap();
+            let shared = Digest::of(b"shared");
+            let blobs = if name == "aged" { vec![blob, shared] } else { vec![blob] };
+            let kind = if name == "used" { "of now" } else { "of then" };
+            store.put(b"shared").unwrap();
+            store.kept(kind).put(&Digest::of(name.as_bytes()), &name, &blobs).unwrap();
+            age(&store.path(&blob), 200 * DAY);
+        }
+        store.kept("of then").put(&Digest::of(b"nothing"), &0, &[]).unwrap();
+        std::fs::write(kept_at("of then", "unreadable"), "{").unwrap();
+        std::fs::write(kept_at("of then", "hurt"), "{").unwrap();
+    });
+    for name in ["aged", "old and used", "held", "nothing", "unreadable"] {
+        age(&kept_at("of then", name), 31 * DAY);
+    }
+    // Between two builds.
+    made(dir.path(), |store| {
+        let value = store.kept("of then").get::<String>(&Digest::of(b"old and used"));
+        assert_eq!(value.as_deref(), Some("old and used"));
+    });
+    let running = Store::open(dir.path()).unwrap();
+    assert!(running.contains(&Digest::of(b"held")));
+    let report = gc(dir.path(), &GcRules::default());
+    assert_eq!((report.removed, report.kept, report.held), (1, 4, 1), "{report:?}");
+    // `aged`, `nothing` and what cannot be read.
+    assert_eq!((report.remembered, report.caches), (3, 0), "{report:?}");
+    for name in all {
+        let there = running.path(&Digest::of(name.as_bytes())).exists();
+        let kind = if name == "used" { "of now" } else { "of then" };
+        assert_eq!(
+            (there, kept_at(kind, name).exists()),
+            (name != "aged", name != "aged"),
+            "{name}"
+        );
+    }
+    drop(running);
+    let report = gc(dir.path(), &GcRules::default());
+    assert_eq!((report.removed, report.remembered), (1, 1), "{report:?}");
+
+    // A name, a lock or its youth keeps a blob, and nothing that counts on it.
+    let locked = [Digest::of(b"used")].into();
+    let rules = GcRules { older_than: Some(Duration::ZERO), locked, ..GcRules::default() };
+    let report = gc(dir.path(), &rules);
+    assert_eq!((report.removed, report.kept, report.remembered), (2, 1, 4), "{report:?}");
+}
+
+#[test]
 fn the_name_of_an_older_loci_is_as_old_as_its_manifest() {
     let dir = tempfile::tempdir().unwrap();
     made(dir.path(), |store| {
@@ -305,6 +361,7 @@ fn leftovers_and_what_nobody_uses_go() {
             ("http/pages", ["old", "new"]),
             ("http/metadata", ["old", "new"]),
             ("layers", ["old.json", "new.json"]),
+            ("kind nobody knows", ["old.json", "new.json"]),
             ("damaged", ["a", "b"]),
             ("leases", ["run-killed", "run-shot"]),
             ("tmp/run-killed", ["half", "log"]),
@@ -325,7 +382,7 @@ fn leftovers_and_what_nobody_uses_go() {
     let running = Store::open(dir.path()).unwrap();
     std::fs::write(running.tmp_dir().join("half"), "").unwrap();
     let report = gc(dir.path(), &GcRules::default());
-    assert_eq!((report.caches, report.leftovers), (3, 2 + 2 + 1 + 2));
+    assert_eq!((report.caches, report.leftovers), (4, 2 + 2 + 1 + 2));
     assert!(running.tmp_dir().join("half").exists());
     assert_eq!(entries(&running.root().join("loci/tmp")).unwrap(), [running.tmp_dir()]);
     assert_eq!(gc(dir.path(), &GcRules::default()), GcReport::default());

@@ -4,6 +4,7 @@
 //! ROOT
 //!   oci-layout  index.json  blobs/sha256/<hex>    an OCI image layout
 //!   loci/builds/<key>.json                        build key -> wheel digest, log digest, ...
+//!   loci/kept/<kind>/<key>.json                   what is remembered with blobs: see `kept`
 //!   loci/http/  loci/envs/  ...                   caches
 //!   loci/damaged/                                 blobs `verify` set aside
 //!   loci/leases/<run>                             what each running command counts on
@@ -38,6 +39,7 @@ pub mod lease;
 mod leases;
 pub mod memo;
 pub mod builds;
+pub mod kept;
 pub mod set;
 mod reach;
 pub mod rules;
@@ -55,6 +57,7 @@ use crate::vocab::digest::Digest;
 use blob::BlobWriter;
 use builds::Builds;
 use error::{StoreError, io_error};
+use kept::Kept;
 use layout::Layout;
 use lease::Lease;
 use leases::Leases;
@@ -262,6 +265,13 @@ impl Store {
         Memo::new(self.caches.join(kind), self.lease.clone())
     }
 
+    /// Values of one `kind` that are remembered together with blobs (see [`Kept`]). `kind` is a folder name.
+    #[must_use]
+    pub fn kept(&self, kind: &'static str) -> Kept {
+        let memo = Memo::new(self.kept_dir().join(kind), self.lease.clone());
+        Kept::new(self.clone(), memo)
+    }
+
     /// Where `index` keeps pages.
     #[must_use]
     pub fn http_dir(&self) -> PathBuf {
@@ -286,6 +296,10 @@ impl Store {
 
     fn gate_path(&self) -> PathBuf {
         gate_path(&self.caches)
+    }
+
+    fn kept_dir(&self) -> PathBuf {
+        self.caches.join("kept")
     }
 
     fn damaged_dir(&self) -> PathBuf {

@@ -53,7 +53,7 @@ fn names_are_kept_by_order_and_age() {
     assert_eq!(name["tag"], "a");
     assert!(name["digest"].as_str().unwrap().starts_with("sha256:"));
     let expected = serde_json::json!({
-        "names": [null], "removed": 2, "bytes": null, "kept": 7, "held": 0, "builds": 0, "caches": 0,
+        "names": [null], "removed": 2, "bytes": null, "kept": 7, "held": 0, "builds": 0, "remembered": 0, "caches": 0,
         "leftovers": 0, "dry_run": false,
     });
     assert_eq!(json, expected);

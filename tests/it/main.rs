@@ -33,6 +33,7 @@ mod registry_login;
 mod registry_protocol;
 mod registry_pull;
 mod registry_push;
+mod remembered;
 mod remote_tar;
 mod requirements;
 mod serve;

@@ -1,0 +1,66 @@
+//! What the store remembers of service images: what a second build does without, and when it is forgotten.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::build_service::{build, world};
+use crate::world::World;
+
+/// The digests of the layers that are remembered, by kind.
+fn remembered(world: &World, kind: &str) -> Vec<String> {
+    let digests =
+        world.files(&format!("store/loci/kept/{kind}")).into_iter().flat_map(|(_, bytes)| {
+            let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            let blobs = value["blobs"].as_array().unwrap().clone();
+            blobs.into_iter().map(|blob| blob.as_str().unwrap().replace("sha256:", ""))
+        });
+    digests.collect()
+}
+
+/// Makes what is remembered look as if nobody had used it for so many days.
+fn age(world: &World, kind: &str, days: u64) {
+    let dir = world.path("store/loci/kept").join(kind);
+    let then = SystemTime::now() - Duration::from_secs(days * 86_400);
+    for entry in fs::read_dir(dir).unwrap() {
+        File::open(entry.unwrap().path()).unwrap().set_modified(then).unwrap();
+    }
+}
+
+fn is_there(world: &World, digest: &str) -> bool {
+    Path::new(&world.path("store/blobs/sha256")).join(digest).exists()
+}
+
+#[test]
+fn a_collection_between_two_builds_costs_nothing() {
+    let Some(world) = world() else { return };
+    world.write(
+        "steps/glance.toml",
+        "[[step]]\nname = \"a command\"\n[step.run]\ncommand = [\"touch\", \"/etc/made\"]\n",
+    );
+    let make = || build(&world, "glance -o oci:out:x --dist-packages tree --steps steps").good();
+    make();
+    let layers = [remembered(&world, "foundations"), remembered(&world, "steps")].concat();
+    assert_eq!(layers.len(), 2);
+    for days in [0, 29] {
+        for kind in ["foundations", "steps"] {
+            age(&world, kind, days);
+        }
+        world.loci("store gc").good();
+        assert!(layers.iter().all(|layer| is_there(&world, layer)), "after {days} days");
+    }
+    // What is used counts as new.
+    make();
+    world.loci("store gc --older-than 12h").good();
+    assert!(layers.iter().all(|layer| is_there(&world, layer)));
+    age(&world, "foundations", 31);
+    let run = world.loci("store gc --dry-run").good();
+    assert!(run.err.contains("also would be removed: 1 remembered layer"), "{}", run.err);
+    world.loci("store gc").good();
+    assert_eq!(
+        layers.iter().map(|layer| is_there(&world, layer)).collect::<Vec<_>>(),
+        [false, true]
+    );
+    make();
+    assert_eq!(remembered(&world, "foundations").len(), 1);
+}
