@@ -3,13 +3,15 @@
 //!
 //! Packages have scripts that make users and settings, so they are installed by their own manager, in a
 //! private root that the base is unpacked into; the layer is what is different afterwards. It is made
-//! once for all services with the same packages: the store remembers, by the base's digest and the
-//! packages' names, what came of it, and keeps the layer with it (kind `foundations`).
+//! once for all services with the same packages: the store remembers, by the base's digest, the distribution and
+//! the packages' names, what came of it and when, and keeps the layer with it (kind `foundations`).
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -38,7 +40,11 @@ use crate::vocab::digest::Digest;
 use crate::vocab::distro::Distro;
 
 /// Part of what a foundation is remembered by: changes whenever the same would be made otherwise.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// Packages that were installed so long ago are warned of: distributions mend faults every day.
+const OLD: Duration = Duration::from_secs(7 * DAY);
+const DAY: u64 = 24 * 60 * 60;
 
 /// What stands below an environment.
 #[derive(Debug)]
@@ -60,6 +66,8 @@ struct Remembered {
     interpreter: Record,
     facts: RootFacts,
     packages: BTreeMap<String, String>,
+    /// When the distribution was asked for these packages, in seconds since 1970 by the clock. It goes into no image.
+    made: u64,
 }
 
 /// Whether what is remembered of packages is good enough.
@@ -78,6 +86,8 @@ pub struct Ground {
     epoch: u64,
     python: String,
     refresh: Refresh,
+    /// Whether somebody was told that packages are old: one word is enough for ten services.
+    warned: AtomicBool,
     /// What the base is.
     pub distro: Distro,
 }
@@ -113,7 +123,8 @@ impl Ground {
             }
         };
         let python = python.to_string_lossy().into_owned();
-        Ok(Self { workshop: Arc::clone(workshop), base, epoch, python, refresh, distro })
+        let (workshop, warned) = (Arc::clone(workshop), AtomicBool::new(false));
+        Ok(Self { workshop, base, epoch, python, refresh, warned, distro })
     }
 
     /// The base with these `packages` of `distro`: as it is remembered, or made now.
@@ -126,33 +137,37 @@ impl Ground {
         packages: &SystemPackages,
     ) -> Result<Foundation, PipelineError> {
         let names = &packages.names;
-        let files: Vec<_> =
-            packages.files.iter().map(|file| (file.file_name(), file.digest)).collect();
-        let key = Digest::of(&canonical_json(&json!({
-            "format": FORMAT,
-            "base": self.base.digest(),
-            "packages": names,
-            "files": files,
-            "python": self.python,
-            "epoch": self.epoch,
-        })));
+        let key = key(&self.base.digest(), distro, packages, &self.python, self.epoch);
         let kept = self.workshop.store.kept("foundations");
-        let known = match (kept.get::<Remembered>(&key), self.refresh) {
-            (Some(known), Refresh::Packages) if !self.is_current(distro, names, &known).await? => {
-                None
+        let remembered = match (kept.get::<Remembered>(&key), self.refresh) {
+            (Some(known), Refresh::No) => {
+                self.warn_of_age(&known, distro);
+                known
             }
-            (known, _) => known,
-        };
-        let remembered = match known {
-            Some(known) => known,
-            None => {
-                let made = self.make(distro, packages).await?;
-                let blobs: Vec<Digest> = made.layer.iter().map(|(digest, _)| *digest).collect();
-                kept.put(&key, &made, &blobs)?;
-                made
+            (known, _) => {
+                let new = match known {
+                    Some(known) if self.is_current(distro, names, &known).await? => {
+                        Remembered { made: now(), ..known }
+                    }
+                    _ => self.make(distro, packages).await?,
+                };
+                let blobs: Vec<Digest> = new.layer.iter().map(|(digest, _)| *digest).collect();
+                kept.put(&key, &new, &blobs)?;
+                new
             }
         };
         remembered.foundation(&self.python, packages.count())
+    }
+
+    fn warn_of_age(&self, known: &Remembered, distro: &Distro) {
+        if known.layer.is_none() {
+            return;
+        }
+        if let Some(text) = told_age(distro, known.made, now())
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            self.workshop.events.warn(text);
+        }
     }
 
     /// Whether the distribution would install just what is remembered.
@@ -180,6 +195,7 @@ impl Ground {
         packages: &SystemPackages,
     ) -> Result<Remembered, PipelineError> {
         let (names, count) = (package_names(&packages.names)?, packages.count());
+        let made = now();
         blocking(|| Ok(Root::check_private()?)).await?;
         let files = PackageFiles::fetch(&self.workshop, &packages.files).await?;
         let dir = unpacked(&self.workshop, &self.base).await?;
@@ -203,12 +219,8 @@ impl Ground {
                     true => None,
                     false => Some(store_layer(&difference, dir.path(), epoch, &store)?),
                 };
-                Ok(Remembered {
-                    layer,
-                    interpreter,
-                    facts: RootFacts::read(dir.path())?,
-                    packages: installed,
-                })
+                let facts = RootFacts::read(dir.path())?;
+                Ok(Remembered { layer, interpreter, facts, packages: installed, made })
             })
             .await
         })
@@ -229,6 +241,43 @@ impl Remembered {
             packages: self.packages,
         })
     }
+}
+
+/// What a foundation is remembered by.
+fn key(
+    base: &Digest,
+    distro: &Distro,
+    packages: &SystemPackages,
+    python: &str,
+    epoch: u64,
+) -> Digest {
+    let files: Vec<_> = packages.files.iter().map(|file| (file.file_name(), file.digest)).collect();
+    Digest::of(&canonical_json(&json!({
+        "format": FORMAT,
+        "base": base,
+        // What people say it is may change which manager installs, and from where.
+        "distro": [distro.id(), &distro.to_string()],
+        "packages": packages.names,
+        "files": files,
+        "python": python,
+        "epoch": epoch,
+    })))
+}
+
+/// Seconds since 1970 by the clock.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// What is to be said of packages that were installed at `made`; nothing while they are young.
+fn told_age(distro: &Distro, made: u64, now: u64) -> Option<String> {
+    let age = now.saturating_sub(made);
+    (age > OLD.as_secs()).then(|| {
+        let days = age / DAY;
+        format!(
+            "packages of {distro} are as they were {days} days ago; `--refresh-packages` asks for newer ones"
+        )
+    })
 }
 
 /// The packages of a root of `distro`.
@@ -298,4 +347,45 @@ fn ask(root: &Root, python: &str) -> Result<Record, PipelineError> {
         return Err(PipelineError::NoPython { python: python.to_owned(), said });
     }
     Ok(Interpreter::answered(Path::new(python), &said, root.dir())?.record().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distro(text: &str) -> Distro {
+        Distro::from_os_release(text).unwrap()
+    }
+
+    #[test]
+    fn foundations_are_told_apart_by_all_that_made_them() {
+        let (debian, ubuntu) = ("ID=debian\nVERSION_ID=12\n", "ID=ubuntu\nVERSION_ID=24.04\n");
+        let of = |base: &[u8], os_release: &str, name: &str, python: &str, epoch: u64| {
+            let packages = SystemPackages { names: vec![name.to_owned()], ..Default::default() };
+            key(&Digest::of(base), &distro(os_release), &packages, python, epoch)
+        };
+        let keys = [
+            of(b"base", debian, "git", "python3", 0),
+            of(b"other", debian, "git", "python3", 0),
+            of(b"base", ubuntu, "git", "python3", 0),
+            of(b"base", "ID=debian\nVERSION_ID=13\n", "git", "python3", 0),
+            of(b"base", debian, "curl", "python3", 0),
+            of(b"base", debian, "git", "python3.12", 0),
+            of(b"base", debian, "git", "python3", 1),
+        ];
+        let different: std::collections::BTreeSet<_> = keys.into_iter().collect();
+        assert_eq!(different.len(), keys.len());
+        assert_eq!(of(b"base", debian, "git", "python3", 0), keys[0]);
+    }
+
+    #[test]
+    fn old_packages_are_warned_of() {
+        let debian = distro("ID=debian\nVERSION_ID=12\nVERSION_CODENAME=bookworm\n");
+        let told = |made: u64, now: u64| told_age(&debian, made * DAY, now * DAY);
+        assert_eq!(told(10, 10), None);
+        assert_eq!(told(10, 17), None);
+        // Of a clock that was wrong nothing is known.
+        assert_eq!(told(10, 9), None);
+        insta::assert_snapshot!(told(10, 19).unwrap(), @"packages of Debian 12 (bookworm) are as they were 9 days ago; `--refresh-packages` asks for newer ones");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::build_service::{build, world};
-use crate::world::World;
+use crate::world::{Run, World};
 
 /// The digests of the layers that are remembered, by kind.
 fn remembered(world: &World, kind: &str) -> Vec<String> {
@@ -63,4 +63,30 @@ fn a_collection_between_two_builds_costs_nothing() {
     );
     make();
     assert_eq!(remembered(&world, "foundations").len(), 1);
+}
+
+#[test]
+fn packages_of_long_ago_are_told() {
+    let Some(world) = world() else { return };
+    let make = |more: &str| -> Run {
+        let arguments = format!(
+            "build glance -o oci:out:x --dist-packages tree --python python3 --wheels dir:set \
+             --from docker-archive:base.tar {more}"
+        );
+        world.run(world.command(&arguments).env("LOCI_PROGRESS", "lines")).good()
+    };
+    let said = |run: &Run| {
+        run.err.lines().filter(|line| line.starts_with("warning")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(said(&make("")), "");
+    let image = world.files("out");
+    let [(name, bytes)] = &world.files("store/loci/kept/foundations")[..] else { panic!() };
+    let mut value: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+    let made = value["value"]["made"].as_u64().unwrap();
+    value["value"]["made"] = (made - 9 * 86_400).into();
+    world.write(&format!("store/loci/kept/foundations/{name}"), value.to_string());
+    insta::assert_snapshot!(said(&make("")), @"warning: packages of Debian 12 (bookworm) are as they were 9 days ago; `--refresh-packages` asks for newer ones");
+    assert_eq!(world.files("out"), image);
+    assert_eq!(said(&make("--refresh-packages")), "");
+    assert_eq!(said(&make("")), "");
 }
