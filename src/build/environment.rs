@@ -20,7 +20,7 @@ use crate::store::layout::canonical_json;
 use crate::vocab::digest::Digest;
 use crate::vocab::wheel_filename::WheelFilename;
 use crate::wheel::archive::WheelArchive;
-use crate::wheel::claims::Claims;
+use crate::wheel::claims::{Claims, Obstructed};
 use crate::wheel::directory::DirectorySink;
 use crate::wheel::environment::Environment;
 use crate::wheel::error::WheelError;
@@ -162,7 +162,8 @@ fn unpack(
     // Wheels do share files (`tests/__init__.py` at the top); in a build environment the first wins.
     let mut claims = Claims::new();
     for (tree, wheel) in trees.iter_mut().zip(wheels) {
-        claims.claim(tree, wheel.filename.as_str());
+        let claimed = claims.claim(tree, wheel.filename.as_str());
+        claimed.map_err(|source| EnvironmentError::Pair { source })?;
     }
     trees
         .par_iter()
@@ -187,6 +188,13 @@ pub enum EnvironmentError {
         /// Which, and why.
         #[source]
         source: Box<WheelError>,
+    },
+    /// Two wheels of it exclude each other.
+    #[error("cannot make the build environment")]
+    Pair {
+        /// Which, and why.
+        #[source]
+        source: Obstructed,
     },
     /// The store cannot hold it against deletion.
     #[error("cannot make the build environment")]

@@ -205,3 +205,25 @@ fn layers_make_what_installing_makes() {
         assert!(&assembled[path] == expected, "`{path}` differs");
     }
 }
+
+#[test]
+fn wheels_that_exclude_each_other_are_refused_before_anything_is_written() {
+    let wheels = Wheels::of(&[
+        WheelMaker::new("file", "1.0").file("shared", ""),
+        WheelMaker::new("folder", "1.0").file("shared/module.py", ""),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("prefix");
+    let prefix = Prefix { path, existing: Existing::Keep, visible: Visible::Own };
+    let error =
+        prefix::install(&prefix, interpreter(), &wheels.installations(), &|_| {}).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(
+        error.to_string(),
+        "cannot install `file-1.0-py3-none-any.whl` and `folder-1.0-py3-none-any.whl` side by side"
+    );
+    assert!(source.ends_with(
+        "site-packages/shared` is a file in `file-1.0-py3-none-any.whl` and a directory in `folder-1.0-py3-none-any.whl`"
+    ), "{source}");
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
+}

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::build::interpreter::Interpreter;
 use crate::image::offered::LocatedWheel;
 use crate::wheel::archive::WheelArchive;
-use crate::wheel::claims::{Claims, SharedPath};
+use crate::wheel::claims::{Claims, Obstructed, SharedPath};
 use crate::wheel::direct_url::DirectUrl;
 use crate::wheel::environment::Environment;
 use crate::wheel::error::WheelError;
@@ -79,18 +79,33 @@ pub struct UnfitWheel {
     pub source: Box<WheelError>,
 }
 
+/// An environment that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum UnfitEnvironment {
+    /// A wheel cannot be installed.
+    #[error(transparent)]
+    Wheel(#[from] UnfitWheel),
+    /// Two wheels cannot be installed side by side.
+    #[error("cannot install `{}` and `{}` side by side", source.file, source.directory)]
+    Pair {
+        /// Why.
+        source: Obstructed,
+    },
+}
+
 impl PlannedEnvironment {
     /// Plans the environment of `interpreter` at `prefix`, an absolute path, with `wheels`, which claim
     /// their paths in this order; or what goes into the one that is `present` there, all of whose files stay.
     ///
     /// # Errors
-    /// [`UnfitWheel`] naming the wheel that cannot be read or must not be installed.
+    /// [`UnfitEnvironment`] naming the wheel that cannot be read or must not be installed, or two that exclude each
+    /// other.
     pub fn plan(
         prefix: &Path,
         interpreter: &Interpreter,
         basis: Basis<'_>,
         wheels: &[Installation<'_>],
-    ) -> Result<Self, UnfitWheel> {
+    ) -> Result<Self, UnfitEnvironment> {
         let target = interpreter.target();
         let own = |visible| Environment {
             prefix: prefix.to_owned(),
@@ -106,11 +121,13 @@ impl PlannedEnvironment {
         let trees = wheels
             .par_iter()
             .map(|installation| plan(installation, &scheme))
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<Vec<_>, UnfitWheel>>()?;
         let (mut planned, mut collisions) = (Vec::with_capacity(wheels.len()), Vec::new());
         for (mut tree, installation) in trees.into_iter().zip(wheels) {
             let file = installation.wheel.filename.to_string();
-            let shared = claims.claim(&mut tree, &file);
+            let shared = claims
+                .claim(&mut tree, &file)
+                .map_err(|source| UnfitEnvironment::Pair { source })?;
             let harmless = shared.iter().all(|path| path.identical);
             let whole = match shared.is_empty() {
                 false if harmless => Some(plan(installation, &scheme)?),

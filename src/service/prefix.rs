@@ -16,7 +16,9 @@ use crate::build::interpreter::Interpreter;
 use crate::wheel::claims::SharedPath;
 use crate::wheel::directory::DirectorySink;
 
-use super::environment::{Basis, Installation, PlannedEnvironment, UnfitWheel, Visible};
+use super::environment::{
+    Basis, Installation, PlannedEnvironment, UnfitEnvironment, UnfitWheel, Visible,
+};
 use super::present::Present;
 
 /// What to do with a prefix that is there already.
@@ -122,9 +124,9 @@ pub enum PrefixError {
         /// Why.
         source: io::Error,
     },
-    /// A wheel cannot be installed.
+    /// What it is to consist of cannot be.
     #[error(transparent)]
-    Wheel(#[from] UnfitWheel),
+    Unfit(#[from] UnfitEnvironment),
 }
 
 /// Makes the environment at `prefix` and installs `wheels` into it, in whose order they claim their
@@ -201,7 +203,8 @@ fn write(
         wheel
             .tree
             .emit(&mut sink)
-            .map_err(|source| UnfitWheel { file: file.into(), source: source.into() })?;
+            .map_err(|source| UnfitWheel { file: file.into(), source: source.into() })
+            .map_err(UnfitEnvironment::from)?;
         on_wheel(file);
         Ok(())
     })
