@@ -4,6 +4,7 @@
 //! a virtual environment stands for the base interpreter it was made from: what is installed in the
 //! environment must not be seen by builds.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -74,7 +75,7 @@ impl Interpreter {
             let reason = stderr.trim().lines().last().unwrap_or("it said nothing").to_owned();
             return Err(InterpreterError::Failed { python: python.into(), reason });
         }
-        Self::answered(python, &String::from_utf8_lossy(&output.stdout), Path::new("/"))
+        Self::answered(python, &String::from_utf8_lossy(&output.stdout), &|path| Ok(path.into()))
     }
 
     /// The arguments by which a Python that cannot be run here is asked.
@@ -83,17 +84,22 @@ impl Interpreter {
         ["-I", "-B", "-c", PROBE]
     }
 
-    /// The Python `python` of the root file system `root`, which said `stdout`.
+    /// The Python `python`, which said `stdout`. It speaks of paths in the root file system that it is in; `locate`
+    /// says where one is here.
     ///
     /// # Errors
     /// [`InterpreterError`] as for [`Interpreter::probe`].
-    pub fn answered(python: &Path, stdout: &str, root: &Path) -> Result<Self, InterpreterError> {
+    pub fn answered(
+        python: &Path,
+        stdout: &str,
+        locate: &dyn Fn(&Path) -> io::Result<PathBuf>,
+    ) -> Result<Self, InterpreterError> {
         // A `sitecustomize` may print before us: the answer is the last line.
         let line = stdout.trim_end().lines().last().unwrap_or_default();
         let answer: Answer = serde_json::from_str(line)
             .map_err(|source| InterpreterError::Answer { python: python.into(), source })?;
-        let path = answer.executable.strip_prefix('/').unwrap_or(&answer.executable);
-        let (executable, _) = fs_err::File::open(root.join(path))
+        let (executable, _) = locate(Path::new(&answer.executable))
+            .and_then(fs_err::File::open)
             .and_then(Digest::of_reader)
             .map_err(|source| InterpreterError::Run { python: python.into(), source })?;
         Self::recorded(python, Record { answer, executable })

@@ -54,7 +54,7 @@ const REFERENCE: &str = "org.openstack.loci.ref";
 /// The annotation with the digest of the constraints.
 const CONSTRAINTS: &str = "org.openstack.loci.constraints";
 /// Part of what the outcome of steps is remembered by: changes whenever the same would be done otherwise.
-const STEPS_FORMAT: u32 = 1;
+const STEPS_FORMAT: u32 = 2;
 
 /// A service with all that its image consists of.
 pub(super) struct Assembled {
@@ -210,6 +210,8 @@ impl Assembly<'_> {
         plan: StepPlan,
         sources: StepSources,
     ) -> Result<Option<(Digest, u64)>, PipelineError> {
+        let limits = &self.workshop.limits;
+        let _permit = limits.roots.acquire().await.expect("the semaphore is never closed");
         blocking(|| Ok(Root::check_private()?)).await?;
         let dir = unpacked(self.workshop, self.base).await?;
         let (below, store, epoch) = (below.to_vec(), self.workshop.store.clone(), self.epoch);
@@ -230,7 +232,7 @@ impl Assembly<'_> {
                 act::act(dir.path(), &plan, &sources.places, &mut |step| {
                     run_step::run(&root, step)
                 })?;
-                let difference = Difference::since(&snapshot, dir.path(), &Ignored::leftovers())?;
+                let difference = Difference::since(&snapshot, dir.path(), Ignored::OfSteps)?;
                 match difference.is_empty() {
                     true => Ok(None),
                     false => Ok(Some(store_layer(&difference, dir.path(), epoch, &store)?)),

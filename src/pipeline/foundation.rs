@@ -214,7 +214,7 @@ impl Ground {
                 }
                 let installed = packages.installed()?;
                 let interpreter = ask(&root, &python)?;
-                let difference = Difference::since(&snapshot, dir.path(), &Ignored::leftovers())?;
+                let difference = Difference::since(&snapshot, dir.path(), Ignored::OfPackages)?;
                 let layer = match difference.is_empty() {
                     true => None,
                     false => Some(store_layer(&difference, dir.path(), epoch, &store)?),
@@ -346,7 +346,8 @@ fn ask(root: &Root, python: &str) -> Result<Record, PipelineError> {
         let said = output.tail.join("\n");
         return Err(PipelineError::NoPython { python: python.to_owned(), said });
     }
-    Ok(Interpreter::answered(Path::new(python), &said, root.dir())?.record().clone())
+    let locate = |path: &Path| root.locate(path);
+    Ok(Interpreter::answered(Path::new(python), &said, &locate)?.record().clone())
 }
 
 #[cfg(test)]

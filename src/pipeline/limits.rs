@@ -20,6 +20,8 @@ pub struct Limits {
     pub sources: Semaphore,
     /// Wheels in the store whose metadata is being read.
     pub archives: Semaphore,
+    /// Private roots in which a project's steps are done: a base each, unpacked.
+    pub roots: Semaphore,
     /// Builds.
     pub builds: Arc<Gate>,
     /// Processors a single build may use.
@@ -39,6 +41,7 @@ impl Limits {
             fetches: Semaphore::new(16),
             sources: Semaphore::new(16),
             archives: Semaphore::new(2 * jobs as usize),
+            roots: Semaphore::new(2),
             builds: Gate::new(jobs as usize + 1),
             jobs,
         }

@@ -31,7 +31,10 @@ use crate::service::packages::{Changed, Packages, PackagesError};
 use crate::service::prefix::{Existing, Prefix, PrefixError};
 use crate::service::present::Present;
 use crate::service::project_account::ENVIRONMENT;
+use crate::service::root::difference::Difference;
+use crate::service::root::ignored::Ignored;
 use crate::service::root::run::Root;
+use crate::service::root::snapshot::Snapshot;
 use crate::service::run_step;
 use crate::service::skeleton::{ids, skeleton};
 use crate::service::steps::StepPlan;
@@ -217,7 +220,7 @@ pub async fn service_root(
 
     let project = spec.name.to_string();
     let mut nodes = skeleton;
-    let (root, events) = (ground.root.clone(), workshop.events.clone());
+    let (root, events) = (ground.root.clone().with_epoch(epoch), workshop.events.clone());
     let packages = composed.freeze();
     let (distro, release) = (ground.distro.clone(), spec.release.clone());
     let files = blocking(move || {
@@ -230,7 +233,9 @@ pub async fn service_root(
             Some(present) => extend_all(&workshop, (&prefix.path, present), &composed)?,
         };
         let task = events.start(Activity::Run { step: project_steps(&plan) });
+        let snapshot = Snapshot::of(root.dir())?;
         act::act(root.dir(), &plan, &sources.places, &mut |step| run_step::run(&root, step))?;
+        Difference::clear(&snapshot, root.dir(), Ignored::OfSteps)?;
         drop(task);
         Ok(files)
     })

@@ -17,16 +17,18 @@ struct CommandFailed {
 /// # Errors
 /// When it cannot be run, or fails; with the last lines it said.
 pub fn run(root: &Root, step: &RunStep) -> Result<(), RunFailure> {
-    let output = root.run(&command(step), &mut |line| tracing::debug!("{line}"))?;
+    let output = root.run(&command(step, root.epoch()), &mut |line| tracing::debug!("{line}"))?;
     if output.status.success() {
         return Ok(());
     }
     Err(Box::new(CommandFailed { status: output.status, tail: output.tail }))
 }
 
-/// The command as programs of every distribution carry it out (coreutils, or busybox, and util-linux).
-fn command(step: &RunStep) -> CommandLine {
+/// The command as programs of every distribution carry it out (coreutils, or busybox, and util-linux). What it makes
+/// is of the time `epoch`, if it heeds `SOURCE_DATE_EPOCH`.
+fn command(step: &RunStep, epoch: Option<u64>) -> CommandLine {
     let mut arguments = vec!["-i".to_owned()];
+    arguments.extend(epoch.map(|epoch| format!("SOURCE_DATE_EPOCH={epoch}")));
     arguments.extend(step.env.iter().map(|(name, value)| format!("{name}={value}")));
     if step.ids.uid != 0 {
         arguments.extend([
@@ -61,11 +63,14 @@ mod tests {
 
     #[test]
     fn a_command_has_its_own_surroundings() {
-        let command = |uid| command(&step(uid, &["make", "all"])).arguments.join("|");
-        assert_eq!(command(0), r#"-i|A=1 2|sh|-c|cd "$1" && shift && exec "$@"|sh|/var|make|all"#);
+        let command = |uid| command(&step(uid, &["make", "all"]), Some(9)).arguments.join("|");
+        assert_eq!(
+            command(0),
+            r#"-i|SOURCE_DATE_EPOCH=9|A=1 2|sh|-c|cd "$1" && shift && exec "$@"|sh|/var|make|all"#
+        );
         assert_eq!(
             command(7),
-            r#"-i|A=1 2|setpriv|--reuid=7|--regid=8|--clear-groups|--|sh|-c|cd "$1" && shift && exec "$@"|sh|/var|make|all"#
+            r#"-i|SOURCE_DATE_EPOCH=9|A=1 2|setpriv|--reuid=7|--regid=8|--clear-groups|--|sh|-c|cd "$1" && shift && exec "$@"|sh|/var|make|all"#
         );
         run(&Root::live(), &step(0, &["/bin/sh", "-c", "test \"$A\" = '1 2' -a $PWD = /var"]))
             .unwrap();

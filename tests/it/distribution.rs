@@ -49,7 +49,7 @@ fn installed(base: &Path, names: &[&str]) -> (Difference, Vec<u8>) {
     assert!(names.iter().all(|name| changed.added.contains_key(name.as_str())), "{changed:?}");
     assert_eq!(resolved, Some(changed.added));
     assert_eq!(packages.resolve(&names, &mut |_| {}).unwrap(), Some(BTreeMap::new()));
-    let difference = Difference::since(&snapshot, dir.path(), &Ignored::leftovers()).unwrap();
+    let difference = Difference::since(&snapshot, dir.path(), Ignored::OfPackages).unwrap();
     let mut layer = Vec::new();
     difference.write_layer(dir.path(), EPOCH, &mut layer).unwrap();
     (difference, layer)

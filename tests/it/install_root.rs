@@ -257,6 +257,55 @@ fn packages_that_steps_fetch_are_installed_in_both_ways() {
 }
 
 #[test]
+fn what_steps_leave_behind_goes_in_both_ways() {
+    let Some(world) = world() else { return };
+    let script = "echo $SOURCE_DATE_EPOCH >/made
+        for folder in tmp var/tmp var/cache/x var/log/y root/.cache srv/__pycache__; do
+            mkdir -p /$folder; echo it >/$folder/file
+        done
+        echo it >/srv/a.pyc";
+    world.write(
+        "steps/keystone.toml",
+        format!("[[step]]\nname = \"x\"\n[step.run]\ncommand = [\"sh\", \"-c\", '''{script}''']\n"),
+    );
+    let mut build = world.command(
+        "build keystone -o oci:image:x --steps steps --python python3 --wheels dir:set \
+         --from docker-archive:base.tar",
+    );
+    world.run(build.env("SOURCE_DATE_EPOCH", "86400")).good();
+    let assembled = listing(&unpacked(&world, "image", "x", "assembled"));
+    let mut container = Container::new(&world, "root", &BaseMaker::new().unwrap())
+        .with("SOURCE_DATE_EPOCH", "86400");
+    container.bind(&world.path("steps"), Path::new("/steps"));
+    container.install("keystone --steps /steps").good();
+    let installed = listing(&container.dir);
+    let made = |listing: &BTreeMap<String, (String, Vec<u8>)>| -> Vec<String> {
+        let is_made = |path: &&String| {
+            let starts = ["made", "var/tmp", "var/cache/x", "var/log/y", "root", "srv", "tmp"];
+            starts.iter().any(|start| path.starts_with(start))
+        };
+        listing.keys().filter(is_made).cloned().collect()
+    };
+    assert_eq!(made(&assembled), made(&installed));
+    insta::assert_snapshot!(made(&installed).join("\n"), @r"
+    made
+    root
+    srv
+    var/cache/x
+    var/cache/x/file
+    var/log/y
+    var/log/y/file
+    var/tmp
+    ");
+    assert_eq!(container.text("made"), "86400\n");
+    assert_eq!(assembled["made"].1, b"86400\n");
+    for path in ["tmp", "root"] {
+        let left: Vec<_> = fs::read_dir(container.dir.join(path)).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
 fn build_arguments_are_heard_as_variables() {
     let Some(world) = world() else { return };
     let apt = APT.replacen('\n', "\necho \"$http_proxy $NO_PROXY $DEBIAN_FRONTEND\" >>/seen\n", 1);

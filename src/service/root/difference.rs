@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::RootError;
+use super::error::{RootError, io_error};
 use super::ignored::{Ignored, is_bytecode};
 use super::snapshot::{Kind, Seen, Snapshot, look};
 
@@ -66,14 +67,14 @@ impl Difference {
     ///
     /// # Errors
     /// [`RootError::Io`] when something cannot be looked at.
-    pub fn since(snapshot: &Snapshot, root: &Path, ignored: &Ignored) -> Result<Self, RootError> {
+    pub fn since(snapshot: &Snapshot, root: &Path, ignored: Ignored) -> Result<Self, RootError> {
         Ok(Self::between(&snapshot.seen, look(root)?, ignored))
     }
 
     fn between(
         old: &BTreeMap<PathBuf, Seen>,
         mut new: BTreeMap<PathBuf, Seen>,
-        ignored: &Ignored,
+        ignored: Ignored,
     ) -> Self {
         let is_as_before =
             |path: &Path, seen: &Seen| old.get(path).is_some_and(|earlier| seen.is_still(earlier));
@@ -106,6 +107,33 @@ impl Difference {
         }
         changes.sort_by(|a, b| a.key().cmp(b.key()));
         Self { changes }
+    }
+
+    /// Removes from `root` what has come since `snapshot` and would be left out of a difference: what is `ignored`, and
+    /// Python's bytecode.
+    ///
+    /// # Errors
+    /// [`RootError::Io`] when something cannot be looked at or removed.
+    pub fn clear(snapshot: &Snapshot, root: &Path, ignored: Ignored) -> Result<(), RootError> {
+        for (path, seen) in look(root)?.iter().rev() {
+            let earlier = snapshot.seen.get(path);
+            let is_left = match earlier {
+                Some(earlier) => is_bytecode(path) && !seen.is_still(earlier),
+                None => is_bytecode(path) || ignored.has(path, seen.kind == Kind::Directory),
+            };
+            if !is_left {
+                continue;
+            }
+            let place = root.join(path);
+            match seen.kind {
+                // What stays in it is something that is kept, or mounted there.
+                Kind::Directory => drop(fs::remove_dir(&place)),
+                Kind::File | Kind::Link => {
+                    fs::remove_file(&place).map_err(io_error("remove", &place))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The changes, in order.

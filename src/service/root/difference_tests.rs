@@ -45,7 +45,7 @@ fn changed(base: &LayerMaker, change: impl FnOnce(&Path)) -> (Vec<String>, Vec<u
     unpack([&base[..]], root).unwrap();
     let snapshot = Snapshot::of(root).unwrap();
     change(root);
-    let difference = Difference::since(&snapshot, root, &Ignored::leftovers()).unwrap();
+    let difference = Difference::since(&snapshot, root, Ignored::OfPackages).unwrap();
     let mut layer = Vec::new();
     difference.write_layer(root, EPOCH, &mut layer).unwrap();
 
@@ -211,7 +211,7 @@ fn owners_are_kept_when_root() {
     fs::write(&path, "f").unwrap();
     std::os::unix::fs::chown(&path, Some(42424), Some(huge)).unwrap();
     set_mode(&path, 0o2755);
-    let difference = Difference::since(&snapshot, dir.path(), &Ignored::leftovers()).unwrap();
+    let difference = Difference::since(&snapshot, dir.path(), Ignored::OfPackages).unwrap();
     let mut layer = Vec::new();
     difference.write_layer(dir.path(), EPOCH, &mut layer).unwrap();
     let again = tempfile::tempdir().unwrap();
@@ -225,7 +225,7 @@ fn a_file_named_as_a_whiteout_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let snapshot = Snapshot::of(dir.path()).unwrap();
     fs::write(dir.path().join(".wh.x"), "").unwrap();
-    let difference = Difference::since(&snapshot, dir.path(), &Ignored::leftovers()).unwrap();
+    let difference = Difference::since(&snapshot, dir.path(), Ignored::OfPackages).unwrap();
     let error = difference.write_layer(dir.path(), EPOCH, &mut Vec::new()).unwrap_err();
     assert!(matches!(error, RootError::Name { .. }), "{error}");
 }
@@ -295,7 +295,7 @@ proptest! {
             act.on(empty.path());
         }
         let mut base = Vec::new();
-        let all = Difference::since(&nothing, empty.path(), &Ignored::leftovers()).unwrap();
+        let all = Difference::since(&nothing, empty.path(), Ignored::OfPackages).unwrap();
         all.write_layer(empty.path(), EPOCH, &mut base).unwrap();
 
         let root = tempfile::tempdir().unwrap();
@@ -306,7 +306,7 @@ proptest! {
             act.on(root.path());
         }
         let mut layer = Vec::new();
-        let difference = Difference::since(&snapshot, root.path(), &Ignored::leftovers()).unwrap();
+        let difference = Difference::since(&snapshot, root.path(), Ignored::OfPackages).unwrap();
         difference.write_layer(root.path(), EPOCH, &mut layer).unwrap();
         let again = tempfile::tempdir().unwrap();
         unpack([&base[..], &layer[..]], again.path()).unwrap();

@@ -1,10 +1,10 @@
-//! [`Ignored`]: what a package manager leaves behind that belongs into no image.
+//! [`Ignored`]: what package managers, and commands of a project's steps, leave behind that belongs into no image.
 //!
 //! Caches, logs, backups, locks and what is true for one machine only. Most of it differs from run to run;
 //! all of it is either worthless in an image or made anew where it is wanted.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +19,30 @@ enum What {
     Files,
 }
 
-/// The first that fits a path decides.
-const RULES: [(&str, What); 46] = [
+/// What any command may leave behind. The first rule that fits a path decides.
+const OF_COMMANDS: &[(&str, What)] = &[
     ("dev", What::Below),
     ("proc", What::Below),
     ("sys", What::Below),
     ("run", What::Below),
     ("tmp", What::Below),
     ("var/tmp", What::Below),
+    // What is true for one machine.
+    ("etc/hostname", What::All),
+    ("etc/hosts", What::All),
+    ("etc/mtab", What::All),
+    ("etc/resolv.conf", What::All),
+    // What programs leave in the home of who runs them.
+    ("root/.bash_history", What::All),
+    ("root/.cache", What::All),
+    ("root/.dbus", What::All),
+    ("root/.gnupg", What::All),
+    ("root/.local/share/gnupg", What::All),
+    ("root/.wget-hsts", What::All),
+];
+
+/// What package managers leave behind beside that.
+const OF_PACKAGES: &[(&str, What)] = &[
     // debconf keeps answers where others have caches; apt in a child image needs them.
     ("var/cache/debconf/config.dat", What::Kept),
     ("var/cache/debconf/passwords.dat", What::Kept),
@@ -58,48 +74,31 @@ const RULES: [(&str, What); 46] = [
     ("var/lib/dpkg/diversions-old", What::All),
     ("var/lib/dpkg/statoverride-old", What::All),
     ("var/lib/dpkg/status-old", What::All),
-    // What is true for one machine.
-    ("etc/hostname", What::All),
-    ("etc/hosts", What::All),
-    ("etc/mtab", What::All),
-    ("etc/resolv.conf", What::All),
     ("var/lib/systemd/random-seed", What::All),
     // What is put there while packages are installed, so that none starts a service.
     ("usr/sbin/policy-rc.d", What::All),
-    // What programs leave in the home of who runs them.
-    ("root/.bash_history", What::All),
-    ("root/.cache", What::All),
-    ("root/.dbus", What::All),
-    ("root/.gnupg", What::All),
-    ("root/.local/share/gnupg", What::All),
-    ("root/.wget-hsts", What::All),
 ];
 
-/// Paths in a root that are neither changes nor removals, whatever happens to them.
-#[derive(Debug, Clone, Default)]
-pub struct Ignored {
-    more: Vec<PathBuf>,
+/// Which paths in a root are neither changes nor removals, whatever happens to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// What apt, dnf and zypper leave behind: caches and logs are theirs.
+    OfPackages,
+    /// What commands of a project's steps leave behind: a cache or a log may be what they are for.
+    OfSteps,
 }
 
 impl Ignored {
-    /// What apt, dnf and zypper leave behind.
-    #[must_use]
-    pub fn leftovers() -> Self {
-        Self::default()
-    }
-
-    /// These, and `path` in the root with all that is below it.
-    #[must_use]
-    pub fn and(mut self, path: &Path) -> Self {
-        self.more.push(path.strip_prefix("/").unwrap_or(path).to_owned());
-        self
-    }
-
-    pub(super) fn has(&self, path: &Path, is_directory: bool) -> bool {
-        if is_identity(path) || self.more.iter().any(|more| path.starts_with(more)) {
+    pub(super) fn has(self, path: &Path, is_directory: bool) -> bool {
+        if is_identity(path) {
             return true;
         }
-        let rule = RULES.iter().find(|(rule, _)| path.starts_with(rule));
+        let rules: &[&[(&str, What)]] = match self {
+            Self::OfPackages => &[OF_COMMANDS, OF_PACKAGES],
+            Self::OfSteps => &[OF_COMMANDS],
+        };
+        let rule =
+            rules.iter().flat_map(|rules| rules.iter()).find(|(rule, _)| path.starts_with(rule));
         rule.is_some_and(|(rule, what)| match what {
             What::Kept => false,
             What::All => true,
@@ -134,34 +133,36 @@ mod tests {
 
     #[test]
     fn leftovers_are_ignored_and_what_services_need_is_not() {
-        let ignored = Ignored::leftovers().and(Path::new("/etc/apt/mine.list"));
-        for (path, expected) in [
-            ("etc", false),
-            ("etc/passwd", false),
-            ("etc/passwd-", true),
-            ("etc/apt/mine.list", true),
-            ("etc/apt/mine.listing", false),
-            ("etc/machine-id", true),
-            ("etc/ssh/sshd_config", false),
-            ("etc/ssh/ssh_host_rsa_key.pub", true),
-            ("tmp", false),
-            ("tmp/x/y", true),
-            ("tmpfiles", false),
-            ("var/log/apache2/", false),
-            ("var/log/apache2/access.log", true),
-            ("var/cache/apache2/", false),
-            ("var/cache/apt/pkgcache.bin", true),
-            ("var/cache/debconf/config.dat", false),
-            ("var/cache/debconf/config.dat-old", true),
-            ("var/cache/dnf/x/", true),
-            ("var/lib/apt/lists/", false),
-            ("var/lib/apt/lists/partial/", true),
-            ("var/lib/apt/lists/a_Packages", true),
-            ("var/lib/dpkg/status", false),
-            ("var/lib/dpkg/status-old", true),
+        // Whether package managers and steps leave it behind.
+        for (path, of_packages, of_steps) in [
+            ("etc", false, false),
+            ("etc/passwd", false, false),
+            ("etc/passwd-", true, false),
+            ("etc/machine-id", true, true),
+            ("etc/resolv.conf", true, true),
+            ("etc/ssh/sshd_config", false, false),
+            ("etc/ssh/ssh_host_rsa_key.pub", true, true),
+            ("root/.cache/x", true, true),
+            ("tmp", false, false),
+            ("tmp/x/y", true, true),
+            ("tmpfiles", false, false),
+            ("var/log/apache2/", false, false),
+            ("var/log/apache2/access.log", true, false),
+            ("var/cache/apache2/", false, false),
+            ("var/cache/apache2/x", true, false),
+            ("var/cache/apt/pkgcache.bin", true, false),
+            ("var/cache/debconf/config.dat", false, false),
+            ("var/cache/debconf/config.dat-old", true, false),
+            ("var/cache/dnf/x/", true, false),
+            ("var/lib/apt/lists/", false, false),
+            ("var/lib/apt/lists/partial/", true, false),
+            ("var/lib/apt/lists/a_Packages", true, false),
+            ("var/lib/dpkg/status", false, false),
+            ("var/lib/dpkg/status-old", true, false),
         ] {
-            let found = ignored.has(Path::new(path), path.ends_with('/'));
-            assert_eq!(found, expected, "{path}");
+            let found = [Ignored::OfPackages, Ignored::OfSteps]
+                .map(|ignored| ignored.has(Path::new(path), path.ends_with('/')));
+            assert_eq!(found, [of_packages, of_steps], "{path}");
         }
         for (path, expected) in [
             ("usr/lib/python3/dist-packages/a/__pycache__", true),

@@ -95,6 +95,20 @@ impl Root {
         Self { epoch: Some(epoch), ..self }
     }
 
+    /// The time that commands hear of.
+    #[must_use]
+    pub const fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
+    /// Where `path` leads to in it, as a path of this process.
+    ///
+    /// # Errors
+    /// When links lead in a circle or something cannot be looked at.
+    pub fn locate(&self, path: &Path) -> io::Result<PathBuf> {
+        follow(&self.dir, path)
+    }
+
     /// Its directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
