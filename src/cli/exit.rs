@@ -16,6 +16,7 @@ use crate::report::words;
 use crate::resolve::pylock::PylockError;
 use crate::serve::error::ServeError;
 use crate::service::installed::InstalledError;
+use crate::service::root::rootless::Rootless;
 use crate::store::error::StoreError;
 use crate::vocab::distro::DistroError;
 
@@ -36,6 +37,9 @@ pub(super) enum CliError {
     /// What is to be installed cannot be met by the set, and nothing else was asked.
     #[error(transparent)]
     Unmet(PipelineError),
+    /// There can be no private root, for who runs this is not root and cannot be it in a namespace.
+    #[error("{error}")]
+    Rootless { error: PipelineError, reason: Rootless },
     /// A file that people write makes no sense.
     #[error(transparent)]
     Input(#[from] InputError),

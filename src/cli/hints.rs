@@ -56,9 +56,16 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         CliError::NotRoot | CliError::RunningMachine => {
             "with `--prefix` only its Python environment is made; `loci build` makes an image of it all"
         }
+        CliError::Rootless { reason, .. } => {
+            return Some(format!(
+                "without root it needs a user namespace, but {reason}; what the store remembers of the \
+                 distribution's packages needs none"
+            ));
+        }
         CliError::Pipeline(PipelineError::Root(RootError::Private { .. })) => {
-            "run it as root, or where user namespaces are allowed, with a range in /etc/subuid and \
-             `newuidmap`; what the store remembers of the distribution's packages needs neither"
+            "a container must be allowed to mount and to make namespaces (`--privileged`, or \
+             `--security-opt seccomp=unconfined --cap-add SYS_ADMIN`); what the store remembers of the \
+             distribution's packages needs neither"
         }
         CliError::Pipeline(
             PipelineError::OtherThere { name, .. } | PipelineError::SourcedThere { name, .. },

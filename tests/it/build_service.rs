@@ -2,7 +2,9 @@
 //! layers, no network.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -195,6 +197,42 @@ fn where_a_base_lies_is_no_part_of_an_image() {
     assert_eq!(world.files("here"), world.files("there"));
     let bill = Image::read(&world, "here", "x").text("etc/image_info/sbom.cdx.json");
     assert!(!bill.contains("base.tar"), "{bill}");
+}
+
+/// Everything below a path, given to a user.
+fn give(path: &Path, user: u32) {
+    std::os::unix::fs::lchown(path, Some(user), Some(user)).unwrap();
+    if path.is_dir() && !path.is_symlink() {
+        fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path(), user));
+    }
+}
+
+#[test]
+fn who_is_not_root_makes_the_same_or_hears_what_is_missing() {
+    let Some(world) = world() else { return };
+    // A number that no range of ids is given to.
+    let user = 54_321;
+    build(&world, "keystone -o oci:image:x").good();
+    fs::set_permissions(world.path(""), Permissions::from_mode(0o777)).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_loci"), world.path("loci")).unwrap();
+    let by_user = |arguments: &str, store: &str| {
+        let mut command = Command::new("setpriv");
+        world.surround(&mut command);
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+        command.arg(world.path("loci")).args(arguments.split_whitespace());
+        world.run(command.env("LOCI_STORE", world.path(store)))
+    };
+    let words = "build keystone --python python3 --from docker-archive:base.tar --wheels dir:set";
+    let run = by_user(&format!("{words} -o oci:other:x"), "new-store").ends(1);
+    assert!(run.err.starts_with("error: cannot make a private root: "), "{}", run.err);
+    let hint = "\n  hint: without root it needs a user namespace, but ";
+    assert!(run.err.contains(hint), "{}", run.err);
+    assert!(!world.path("other").join("index.json").exists());
+
+    // What the store remembers needs no root.
+    give(&world.path("store"), user);
+    by_user(&format!("{words} -o oci:remembered:x"), "store").good();
+    assert_eq!(world.files("image"), world.files("remembered"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `loci build PROJECT...`: images of services, without a container engine.
 
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,10 +15,13 @@ use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use crate::cli::service_args::{ServiceArgs, SystemArgs};
 use crate::cli::shop_args::ShopArgs;
 use crate::image::reference::Reference;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::events::Events;
 use crate::pipeline::foundation::Refresh;
 use crate::pipeline::service_images::{ImagesJob, ServiceImage, service_images};
 use crate::report::summary;
+use crate::service::root::error::RootError;
+use crate::service::root::rootless::{self, Rootless};
 
 /// What stands for a project's name in a destination.
 const PLACEHOLDER: &str = "{project}";
@@ -88,8 +92,30 @@ fn destination(output: &str, project: &str) -> Result<Reference, CliError> {
     }
 }
 
-/// Runs `loci build PROJECT...`.
+/// Runs `loci build PROJECT...`: as root of a user namespace, where whoever runs it is not root. Where there can be
+/// none it is tried all the same, for what the store remembers needs no root.
 pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, CliError> {
+    let reason = match rootless::again(std::env::args_os().skip(1)) {
+        Ok(None) => None,
+        // It comes back only when it cannot start.
+        Ok(Some(mut command)) => {
+            let program = command.get_program().to_string_lossy().into_owned();
+            let error = command.exec().to_string();
+            Some(Rootless::Run { program, error })
+        }
+        Err(reason) => Some(reason),
+    };
+    make(global, args).map_err(|error| match (error, reason) {
+        (CliError::Pipeline(error), Some(reason))
+            if matches!(error, PipelineError::Root(RootError::Private { .. })) =>
+        {
+            CliError::Rootless { error, reason }
+        }
+        (error, _) => error,
+    })
+}
+
+fn make(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, CliError> {
     let base = args.from.as_deref().unwrap_or_default().parse::<Reference>()?;
     let wheels = args.wheels.as_deref().unwrap_or_default().parse::<Reference>()?;
     let mut services = Vec::new();
