@@ -41,6 +41,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use exit::CliError;
 use run_args::GlobalArgs;
 
+use crate::service::root::first::FirstProcess;
+
 /// Turn constraints into wheels, and wheels into services
 #[derive(Debug, Parser)]
 #[command(
@@ -94,6 +96,9 @@ enum Command {
 /// Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 some wheels failed; 130 interrupted.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(process) = FirstProcess::asked(args.iter().cloned()) {
+        return output::of_first_process(&process);
+    }
     let project = std::env::var("PROJECT").ok();
     let matches = arguments::matches(Cli::command(), &args, project.as_deref());
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {

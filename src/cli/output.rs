@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::ExitCode;
 
 use super::exit::CliError;
+use crate::pipeline::error::chain;
+use crate::service::root::first::FirstProcess;
 
 /// Writes `text` to standard output. A reader that went away (`loci ... | head`) is a quiet success.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
@@ -12,6 +15,16 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|source| CliError::Output { to: "standard output".into(), source }),
     }
+}
+
+/// Is the first process of a private root, whose output loci reads, and says how it ended.
+pub(super) fn of_first_process(process: &FirstProcess) -> ExitCode {
+    let code = process.run(&mut io::stdout()).unwrap_or_else(|error| {
+        // One line: its last one is what is told.
+        let _ = writeln!(io::stdout(), "{}", chain(&error).join(": "));
+        1
+    });
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 /// Writes `value` as JSON, with a line end, to standard output.

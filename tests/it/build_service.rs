@@ -4,23 +4,22 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use loci::service::root::run::Root;
 use loci::store::layout::Layout;
 use serde_json::Value;
 
 use crate::base_image::BaseMaker;
+use crate::private_root;
 use crate::support::sdist::SdistMaker;
 use crate::support::wheel::WheelMaker;
 use crate::world::{Run, World};
 
 /// A set in `set`, and a base in `base.tar`; none, with the reason said, where there can be no private root.
 pub fn world() -> Option<World> {
-    if let Err(error) = Root::check_private() {
-        println!("skipped: {error}");
+    if !private_root::are_there() {
         return None;
     }
     if !rustix_is_root() {
@@ -397,16 +396,29 @@ fn what_is_killed_leaves_nothing_mounted_and_nothing_named() {
         )
         .spawn()
         .unwrap();
-    // Whatever runs in a root of this test's: no other test's, and no other run's of this one.
+    // Whatever runs in a namespace of this test's: its first process names a directory of this store.
     let store = fs::canonicalize(world.path("store")).unwrap();
-    let running = |name: &str| {
-        let processes = fs::read_dir("/proc").unwrap().flatten();
-        let is_here = |process: &fs::DirEntry| {
-            let root = fs::read_link(process.path().join("root"));
-            let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
-            root.is_ok_and(|root| root.starts_with(&store)) && words.starts_with(name.as_bytes())
+    let processes = || fs::read_dir("/proc").unwrap().flatten().map(|process| process.path());
+    let words = |process: &Path| {
+        let words = fs::read(process.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).into_owned()
+    };
+    let namespace = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+    let of_roots = || -> Vec<PathBuf> {
+        let is_first = |process: &PathBuf| {
+            let words = words(process);
+            words.contains("first-process") && words.contains(store.to_str().unwrap())
         };
-        processes.filter(is_here).count()
+        let own = namespace(Path::new("/proc/self"));
+        let found = processes().filter(is_first).filter_map(|process| namespace(&process));
+        found.filter(|found| Some(found) != own.as_ref()).collect()
+    };
+    let running = |name: &str, namespaces: &[PathBuf]| {
+        let is_here = |process: &PathBuf| {
+            namespace(process).is_some_and(|found| namespaces.contains(&found))
+                && words(process).starts_with(name)
+        };
+        processes().filter(is_here).count()
     };
     let until = |what: &str, done: &dyn Fn() -> bool| {
         let begun = Instant::now();
@@ -415,10 +427,11 @@ fn what_is_killed_leaves_nothing_mounted_and_nothing_named() {
             std::thread::yield_now();
         }
     };
-    until("apt was not reached", &|| running("sleep") > 0);
+    until("apt was not reached", &|| running("sleep", &of_roots()) > 0);
+    let namespaces = of_roots();
     child.kill().unwrap();
     child.wait().unwrap();
-    until("apt outlives loci", &|| running("") == 0);
+    until("apt outlives loci", &|| running("", &namespaces) == 0);
     assert_eq!(mounts(), before);
     assert!(!world.path("out").exists());
     build(&world, "keystone -o oci:out:x").good();

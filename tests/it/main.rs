@@ -25,6 +25,7 @@ mod killed;
 mod lock;
 mod look;
 mod options;
+mod private_root;
 mod readers;
 mod registry_fixture;
 mod registry_faults;

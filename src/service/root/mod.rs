@@ -8,6 +8,7 @@ pub mod rootless;
 pub mod snapshot;
 pub mod ignored;
 pub mod difference;
+pub mod first;
 mod private;
 mod layer;
 mod entry;
@@ -16,8 +17,6 @@ pub mod error;
 
 #[cfg(test)]
 mod fixture;
-#[cfg(test)]
-mod run_tests;
 #[cfg(test)]
 mod unpack_tests;
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::error::{RootError, io_error};
+use super::first::{Bind, READY};
 use super::inside::follow;
-use super::private::{Bind, Prepared, READY};
+use super::private::Prepared;
 use crate::vocab::redact::redact;
 
 /// The lines that are kept of what a command says.

@@ -6,16 +6,26 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::error::RootError;
-use super::run::{CommandLine, Output, Root};
+use loci::service::root::error::RootError;
+use loci::service::root::first;
+use loci::service::root::run::{CommandLine, Output, Root};
 
 /// Where programs are; all but one may be links.
 const PROGRAMS: [&str; 5] = ["usr", "bin", "lib", "lib64", "sbin"];
 
+/// Whether private roots can be made here, which is said when not. Their first process is the program that is tested.
+pub fn are_there() -> bool {
+    first::use_program(Path::new(env!("CARGO_BIN_EXE_loci")));
+    let outcome = Root::check_private();
+    if let Err(error) = &outcome {
+        println!("skipped: {error}");
+    }
+    outcome.is_ok()
+}
+
 /// A root in `dir` with the host's programs, if private roots can be made here.
 fn root(dir: &Path) -> Option<Root> {
-    if let Err(error) = Root::check_private() {
-        println!("skipped: {error}");
+    if !are_there() {
         return None;
     }
     for name in PROGRAMS {
@@ -68,7 +78,10 @@ fn a_command_sees_its_root_and_leaves_nothing() {
     let refused = lines.iter().position(|line| line.contains("Read-only file system")).unwrap();
     let mut others = lines.clone();
     others.remove(refused);
-    assert_eq!(others, ["one", "two", "bound", "7 /root", "0022", "sh", "100%", "https://****@h/"]);
+    assert_eq!(
+        others,
+        ["one", "two", "bound", "7 /root", "0022", "loci", "100%", "https://****@h/"]
+    );
     assert_eq!(output.tail, lines);
     assert_eq!(fs::read(shared.path().join("list")).unwrap(), b"bound\n");
     assert_eq!(mounts(dir.path()), [""; 0]);
@@ -132,14 +145,45 @@ fn programs_are_found_through_the_links_of_a_root() {
     assert!(Root::live().has_program("sh"));
 }
 
+#[test]
+fn nothing_of_the_host_is_to_be_reached() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(root) = root(dir.path()) else { return };
+    fs::write(dir.path().join("mine"), "").unwrap();
+    let (output, lines) = shell(
+        &root,
+        "ls -d /mine /proc/1/root/mine /proc/1/cwd/mine; ls /proc/1/root/../../../../mine
+         cut -d' ' -f5 /proc/self/mountinfo | sort | tr '\\n' ' '; echo
+         grep CapBnd /proc/self/status; mount -t tmpfs none /tmp 2>/dev/null || echo not mounted
+         mknod /dev/disk b 8 0 2>/dev/null || echo no device",
+    );
+    output.unwrap();
+    let programs = PROGRAMS.map(|name| format!("/{name}"));
+    let mounts = lines[4].split(' ').filter(|at| !programs.iter().any(|name| name == at));
+    let mounts: Vec<_> = mounts.filter(|at| !at.is_empty()).collect();
+    let mounts = mounts.join(" ");
+    insta::assert_snapshot!(mounts, @"/ /dev /dev/full /dev/null /dev/random /dev/tty /dev/urandom /dev/zero /etc/hosts /etc/resolv.conf /proc /run /tmp");
+    insta::assert_snapshot!([&lines[..4], &lines[5..]].concat().join("\n"), @r"
+    ls: cannot access '/proc/1/root/mine': Permission denied
+    ls: cannot access '/proc/1/cwd/mine': Permission denied
+    /mine
+    ls: cannot access '/proc/1/root/../../../../mine': Permission denied
+    CapBnd:	00000000a00405fb
+    not mounted
+    no device
+    ");
+}
+
 const KILLED: &str = "LOCI_TEST_ROOT_THAT_IS_KILLED";
 
 /// Not a test of its own: the process that the next one kills.
 #[test]
 fn a_process_that_is_killed() {
     let Some(dir) = std::env::var_os(KILLED) else { return };
-    let script = "exec 2>&-; (sleep 1000 & sleep 1000) & echo running; wait";
-    let command = CommandLine::new("sh", ["-c", script]);
+    first::use_program(Path::new(env!("CARGO_BIN_EXE_loci")));
+    // It is known by its directory.
+    let script = format!("exec 2>&-; (sleep 1000 & wait) & echo running; wait # {}", dir.display());
+    let command = CommandLine::new("sh", ["-c".to_owned(), script]);
     let root = with_programs(Path::new(&dir));
     root.run(&command, &mut |line| println!("it is {line}")).unwrap();
 }
@@ -151,7 +195,7 @@ fn nothing_is_left_of_a_root_whose_loci_is_killed() {
         return;
     }
     let mut helper = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "service::root::run_tests::a_process_that_is_killed"])
+        .args(["--exact", "--nocapture", "private_root::a_process_that_is_killed"])
         .env(KILLED, dir.path())
         .stdout(Stdio::piped())
         .spawn()
@@ -159,15 +203,12 @@ fn nothing_is_left_of_a_root_whose_loci_is_killed() {
     let output = std::io::BufReader::new(helper.stdout.take().unwrap());
     let started = output.lines().any(|line| line.unwrap().contains("it is running"));
     assert!(started, "the helper ended before");
-    // What is in the root, and what brought it there: `unshare` and the script.
+    // What is in the root, and what brought it there: `unshare` and the first process.
     let running = || {
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let is_ours = |entry: &fs::DirEntry| {
-            let root = fs::read_link(entry.path().join("root"));
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            root.is_ok_and(|root| root == dir.path())
-                || (line.contains("unshare") && line.contains(dir.path().to_str().unwrap()))
+            String::from_utf8_lossy(&line).contains(dir.path().to_str().unwrap())
         };
         entries.filter(is_ours).count()
     };
