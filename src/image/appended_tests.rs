@@ -17,6 +17,7 @@ use super::tree_layer::{Body, Node, TreeLayer};
 use crate::image::manifest::DOCKER_MANIFEST;
 use crate::store::Store;
 use crate::store::layout::{Layout, canonical_json};
+use crate::support::registry::Registry;
 use crate::support::tar::odd_tar;
 use crate::vocab::digest::Digest;
 
@@ -257,7 +258,7 @@ fn a_damaged_base_is_found_out_as_it_is_read() {
     let read = || {
         blocked(async {
             let base = Base::open(&reference, "x86_64", &access(&store)).await.unwrap();
-            let mut tar = base.tars().await.unwrap().pop().unwrap();
+            let mut tar = base.tars().pop().unwrap();
             let mut bytes = Vec::new();
             tokio::task::spawn_blocking(move || tar.read_to_end(&mut bytes).map(|_| bytes))
                 .await
@@ -271,4 +272,35 @@ fn a_damaged_base_is_found_out_as_it_is_read() {
     fs_err::write(&path, bytes).unwrap();
     let error = read().unwrap_err().to_string();
     assert!(error.contains(&layer.to_string()) && error.contains("damaged"), "{error}");
+}
+
+#[test]
+fn the_layers_of_a_base_are_asked_for_one_after_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("store")).unwrap();
+    let registry = Registry::new();
+    let tars = ["one", "two", "three"].map(|name| odd_tar(&[(name, EntryType::Regular, b"x")]));
+    registry.put_image("base", "1", &tars.each_ref().map(Vec::as_slice));
+    let reference: Reference = format!("docker://{}/base:1", registry.host()).parse().unwrap();
+    blocked(async {
+        let base = Base::open(&reference, "x86_64", &access(&store)).await.unwrap();
+        let there = base.tars();
+        let digests = tars.each_ref().map(|tar| Digest::of(tar).to_string());
+        let layers = move |registry: &Registry| {
+            digests.each_ref().map(|digest| registry.hits(&format!("GET /v2/base/blobs/{digest}")))
+        };
+        assert_eq!(layers(&registry), [0, 0, 0]);
+        let read = move || {
+            let mut seen = Vec::new();
+            for (mut tar, expected) in there.into_iter().zip(&tars) {
+                let mut bytes = Vec::new();
+                tar.read_to_end(&mut bytes).unwrap();
+                assert_eq!(&bytes, expected);
+                seen.push(layers(&registry));
+            }
+            seen
+        };
+        let seen = tokio::task::spawn_blocking(read).await.unwrap();
+        assert_eq!(seen, [[1, 0, 0], [1, 1, 0], [1, 1, 1]]);
+    });
 }

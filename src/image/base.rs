@@ -127,16 +127,17 @@ impl Base {
     }
 
     /// Readers of its layers, the lowest first, as plain tars. At the end of each its bytes have been held
-    /// against its digest. To be read on a thread that may block, within a tokio runtime.
+    /// against its digest. To be read on a thread that may block.
     ///
-    /// # Errors
-    /// [`ImageError`] when a layer is not there; more comes out of the readers.
-    pub async fn tars(&self) -> Result<Vec<Box<dyn Read + Send>>, ImageError> {
-        let mut tars = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            tars.push(tar_of(layer, &self.source, &self.origin).await?);
-        }
-        Ok(tars)
+    /// Each layer is asked for when it is first read: a registry ends connections that nobody reads from, and the
+    /// last one's turn may come minutes after the first one's.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn tars(&self) -> Vec<Box<dyn Read + Send>> {
+        let tars = self.layers.iter().map(|layer| tar_of(layer, &self.source, &self.origin));
+        tars.collect()
     }
 }
 
@@ -157,44 +158,56 @@ fn as_oci(layer: &BlobRef, origin: &str) -> Result<BlobRef, ImageError> {
 }
 
 /// A reader of the tar that `layer` is.
-async fn tar_of(
-    layer: &BlobRef,
-    source: &BlobSource,
-    origin: &str,
-) -> Result<Box<dyn Read + Send>, ImageError> {
-    let stream = source.stream(layer, 0..layer.size).await?;
+fn tar_of(layer: &BlobRef, source: &BlobSource, origin: &str) -> Box<dyn Read + Send> {
     let checked = CheckedBlob {
-        stream,
+        layer: layer.clone(),
+        source: source.clone(),
+        stream: None,
         runtime: Handle::current(),
         piece: Bytes::new(),
         hasher: Hasher::new(),
-        expected: layer.digest,
         found: None,
     };
-    Ok(Box::new(Whole(Lazy::Packed(Box::new(checked), origin.to_owned()))))
+    Box::new(Whole(Lazy::Packed(Box::new(checked), origin.to_owned())))
 }
 
 /// Reads a blob, and at its end says whether it was the right one.
 struct CheckedBlob {
-    stream: ByteStream,
+    layer: BlobRef,
+    source: BlobSource,
+    /// Its bytes, once the first of them was wanted.
+    stream: Option<ByteStream>,
     runtime: Handle,
     piece: Bytes,
     hasher: Hasher,
-    expected: Digest,
     found: Option<Digest>,
+}
+
+impl CheckedBlob {
+    /// What comes next; none at the end.
+    fn next(&mut self) -> Result<Option<Bytes>, ImageError> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => {
+                let asked = self.source.stream(&self.layer, 0..self.layer.size);
+                none.insert(self.runtime.block_on(asked)?)
+            }
+        };
+        self.runtime.block_on(stream.next()).transpose()
+    }
 }
 
 impl Read for CheckedBlob {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() && self.found.is_none() {
-            match self.runtime.block_on(self.stream.next()) {
-                Some(Ok(piece)) => self.piece = piece,
-                Some(Err(error)) => return Err(io::Error::other(error)),
+            match self.next().map_err(io::Error::other)? {
+                Some(piece) => self.piece = piece,
                 None => self.found = Some(self.hasher.clone().finish().0),
             }
         }
-        if let Some(found) = self.found.filter(|found| *found != self.expected) {
-            let text = format!("the blob {} is damaged: its bytes are {found}", self.expected);
+        let expected = self.layer.digest;
+        if let Some(found) = self.found.filter(|found| *found != expected) {
+            let text = format!("the blob {expected} is damaged: its bytes are {found}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let count = buffer.len().min(self.piece.len());

@@ -309,7 +309,7 @@ pub(super) async fn unpacked(workshop: &Workshop, base: &Base) -> Result<TempDir
     let task = workshop.events.start(Activity::Unpack { image: name });
     let tmp = workshop.store.tmp_dir();
     task.run(|_| async move {
-        let tars = base.tars().await?;
+        let tars = base.tars();
         blocking(move || {
             let dir = tempfile::Builder::new().prefix("root-").tempdir_in(tmp)?;
             unpack(tars, dir.path())?;
