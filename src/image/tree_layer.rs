@@ -18,7 +18,8 @@ use tar::EntryType;
 use crate::store::layout::canonical_json;
 use crate::vocab::digest::Digest;
 use crate::vocab::safe_path::SafePath;
-use crate::wheel::tree::{Content, InstallTree, TreeEntry};
+use crate::wheel::environment::{OwnContent, OwnEntry};
+use crate::wheel::tree::{Content, InstallTree};
 
 use super::error::ImageError;
 use super::ustar::{BLOCK, Header, ZEROS};
@@ -84,13 +85,12 @@ impl TreeLayer {
         }
     }
 
-    /// Adds entries that are no wheel's, below `prefix`; all of them are root's.
-    pub fn extend(&mut self, prefix: &SafePath, entries: impl IntoIterator<Item = TreeEntry>) {
+    /// Adds an environment's own files, below `prefix`; all of them are root's.
+    pub fn extend(&mut self, prefix: &SafePath, entries: impl IntoIterator<Item = OwnEntry>) {
         for entry in entries {
             let body = match entry.content {
-                Content::Symlink(target) => Body::Symlink(target),
-                Content::Bytes(bytes) => Body::Bytes(bytes),
-                Content::Archive(_) => continue,
+                OwnContent::Symlink(target) => Body::Symlink(target),
+                OwnContent::Bytes(bytes) => Body::Bytes(bytes),
             };
             let node = Node { mode: entry.mode, owner: (0, 0), body };
             self.insert(prefix.join(&entry.path), node);

@@ -24,16 +24,38 @@ pub struct Environment {
     pub system_site_packages: bool,
 }
 
+/// Something that makes a directory an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnEntry {
+    /// Where, relative to the prefix.
+    pub path: SafePath,
+    /// Permission bits.
+    pub mode: u32,
+    /// What: no archive has any of it.
+    pub content: OwnContent,
+}
+
+/// The content of an [`OwnEntry`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnContent {
+    /// A file of these bytes.
+    Bytes(Vec<u8>),
+    /// A symbolic link to this target.
+    Symlink(String),
+}
+
 impl Environment {
     /// The entries, sorted by path. Paths that are not UTF-8 are written as well as they can be.
     #[must_use]
-    pub fn entries(&self) -> Vec<TreeEntry> {
+    pub fn entries(&self) -> Vec<OwnEntry> {
         let prefix = self.prefix.to_string_lossy();
         let python = self.python.to_string_lossy();
         let release = self.version.release();
         let minor = release.get(1).copied().unwrap_or_default();
-        let text = |path: &str, text: String| entry(path, 0o644, Content::Bytes(text.into_bytes()));
-        let link = |path: &str, target: &str| entry(path, 0o777, Content::Symlink(target.into()));
+        let text =
+            |path: &str, text: String| entry(path, 0o644, OwnContent::Bytes(text.into_bytes()));
+        let link =
+            |path: &str, target: &str| entry(path, 0o777, OwnContent::Symlink(target.into()));
         vec![
             text("bin/activate", fill(ACTIVATE, &quote(&prefix), &self.prompt())),
             text("bin/activate.csh", fill(ACTIVATE_CSH, &quote_csh(&prefix), &self.prompt())),
@@ -51,12 +73,12 @@ impl Environment {
     /// # Errors
     /// What the sink fails with.
     pub fn emit(&self, sink: &mut dyn Sink) -> io::Result<()> {
-        for entry in self.entries() {
-            let bytes = match &entry.content {
-                Content::Bytes(bytes) => bytes.as_slice(),
-                Content::Archive(_) | Content::Symlink(_) => &[],
+        for OwnEntry { path, mode, content } in self.entries() {
+            let (content, bytes) = match content {
+                OwnContent::Bytes(bytes) => (Content::Bytes(bytes.clone()), bytes),
+                OwnContent::Symlink(target) => (Content::Symlink(target), Vec::new()),
             };
-            sink.entry(&entry, bytes)?;
+            sink.entry(&TreeEntry { path, mode, content }, &bytes)?;
         }
         Ok(())
     }
@@ -81,9 +103,9 @@ impl Environment {
     }
 }
 
-fn entry(path: &str, mode: u32, content: Content) -> TreeEntry {
+fn entry(path: &str, mode: u32, content: OwnContent) -> OwnEntry {
     let path: SafePath = path.parse().expect("these paths are fixed words and a number");
-    TreeEntry { path, mode, content }
+    OwnEntry { path, mode, content }
 }
 
 fn fill(template: &str, prefix: &str, prompt: &str) -> String {
