@@ -164,9 +164,9 @@ impl Shipment {
             }
             other => sink(&other, epoch, &self.access).await?.mounting(&locked(&self.pushed)),
         };
-        let added: BTreeSet<Digest> = below.tree.blobs.iter().map(|blob| blob.digest).collect();
+        let of_base: BTreeSet<Digest> = below.tree.blobs.iter().map(|blob| blob.digest).collect();
         let mut own = tree.clone();
-        own.blobs.retain(|blob| !added.contains(&blob.digest));
+        own.blobs.retain(|blob| !of_base.contains(&blob.digest));
         let images = [below, Image { tree: own, source: BlobSource::Local(Arc::new(blobs)) }];
         let bills = bill.iter().zip(&tree.roots).map(|(bill, root)| {
             let (kind, created) = (ArtifactKind::Bill, Some(created.clone()));

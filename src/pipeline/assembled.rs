@@ -17,7 +17,7 @@ use super::error::PipelineError;
 use super::events::Activity;
 use super::foundation::{Foundation, store_layer, unpacked};
 use super::install::warn_of_collisions;
-use super::service_files::{Ground, service_files};
+use super::service_files::{Footing, service_files};
 use super::spec::{ServiceSpec, Site, scheme};
 use super::step_sources::StepSources;
 use super::workshop::Workshop;
@@ -132,8 +132,8 @@ impl Assembly<'_> {
         let epoch = self.epoch;
         blocking(move || {
             let packages = &foundation.packages;
-            let ground = Ground { distro: &distro, packages, base: Some(base), epoch };
-            service_files((&name, release.as_deref()), &composed, &ground)
+            let footing = Footing { distro: &distro, packages, base: Some(base), epoch };
+            service_files((&name, release.as_deref()), &composed, &footing)
         })
         .await
     }

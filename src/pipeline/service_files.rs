@@ -21,7 +21,7 @@ use crate::wheel::archive::WheelArchive;
 use crate::wheel::direct_url::DirectUrl;
 
 /// What a service stands on.
-pub(super) struct Ground<'a> {
+pub(super) struct Footing<'a> {
     /// The distribution.
     pub(super) distro: &'a Distro,
     /// Its packages and their versions.
@@ -36,7 +36,7 @@ pub(super) struct Ground<'a> {
 pub(super) fn service_files(
     (name, release): (&str, Option<&str>),
     composed: &Composed,
-    ground: &Ground<'_>,
+    footing: &Footing<'_>,
 ) -> Result<(Vec<Node>, Vec<u8>), PipelineError> {
     let wheels = composed
         .wheels
@@ -52,9 +52,9 @@ pub(super) fn service_files(
             Ok(ListedWheel { filename, sha256, license, origin: None })
         })
         .collect::<Result<Vec<_>, PipelineError>>()?;
-    let bill = bill(name, composed, &wheels, ground).to_bytes();
+    let bill = bill(name, composed, &wheels, footing).to_bytes();
     let info =
-        ImageInfo { release: release.map(str::to_owned), ..info(name, composed, ground.packages) };
+        ImageInfo { release: release.map(str::to_owned), ..info(name, composed, footing.packages) };
     let mut nodes = info.nodes();
     nodes.push(file(LOCK, lock(composed, &wheels)?.into_bytes()));
     nodes.push(file(BILL, bill.clone()));
@@ -88,18 +88,18 @@ fn info(name: &str, composed: &Composed, distribution: &BTreeMap<String, String>
     info
 }
 
-fn bill(name: &str, composed: &Composed, wheels: &[ListedWheel], ground: &Ground<'_>) -> Sbom {
+fn bill(name: &str, composed: &Composed, wheels: &[ListedWheel], footing: &Footing<'_>) -> Sbom {
     let subject = Subject {
         name: name.to_owned(),
         version: Some(version(composed, &composed.project)),
-        created: Some(Civil::of(ground.epoch).to_string()),
+        created: Some(Civil::of(footing.epoch).to_string()),
     };
     let system = System {
-        id: ground.distro.id().to_owned(),
-        version: ground.distro.version().unwrap_or_default().to_owned(),
-        name: ground.distro.to_string(),
+        id: footing.distro.id().to_owned(),
+        version: footing.distro.version().unwrap_or_default().to_owned(),
+        name: footing.distro.to_string(),
     };
-    let packages: Vec<DistributionPackage> = ground
+    let packages: Vec<DistributionPackage> = footing
         .packages
         .iter()
         .map(|(name, version)| DistributionPackage {
@@ -111,7 +111,7 @@ fn bill(name: &str, composed: &Composed, wheels: &[ListedWheel], ground: &Ground
         .collect();
     let bill = composed.present().and_then(|present| present.bill.as_deref()).and_then(Sbom::parse);
     let earlier = Earlier { packages: composed.kept().into_iter().collect(), bill };
-    Sbom::of_service(&subject, wheels, &earlier, (Some(&system), &packages), ground.base.as_ref())
+    Sbom::of_service(&subject, wheels, &earlier, (Some(&system), &packages), footing.base.as_ref())
 }
 
 /// Which wheels are installed; an installer finds them in the set by their names. Of packages that were there before,

@@ -14,7 +14,7 @@ use super::error::PipelineError;
 use super::events::{Activity, Events, Stage, Task};
 use super::foundation::{package_names, packages_of};
 use super::install::{extend_all, install_all};
-use super::service_files::{Ground, service_files};
+use super::service_files::{Footing, service_files};
 use super::spec::{ServiceSpec, Site, scheme};
 use super::step_sources::{PackageFiles, StepSources};
 use super::tools::{Tool, tools};
@@ -224,7 +224,7 @@ pub async fn service_root(
     let packages = composed.freeze();
     let (distro, release) = (ground.distro.clone(), spec.release.clone());
     let files = blocking(move || {
-        let known = Ground { distro: &distro, packages: &installed, base: None, epoch };
+        let known = Footing { distro: &distro, packages: &installed, base: None, epoch };
         nodes.extend(service_files((&project, release.as_deref()), &composed, &known)?.0);
         node::write(root.dir(), &nodes)?;
         let prefix = Prefix { path: prefix(), existing: Existing::Keep, visible: Visible::System };

@@ -127,9 +127,17 @@ pub enum AccountError {
         /// The name.
         name: AccountName,
     },
-    /// It cannot be found out what is in the root.
-    #[error("cannot look at the root file system")]
+    /// The environment that is in the root cannot be looked at.
+    #[error("cannot look at the environment")]
     Look {
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory of the root cannot be listed.
+    #[error("cannot list `/{path}`")]
+    List {
+        /// The path in the root; empty for the root itself.
+        path: String,
         /// Why.
         source: io::Error,
     },

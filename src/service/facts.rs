@@ -58,7 +58,7 @@ impl RootFacts {
     /// Looks at the directory `root`. What is called by no text is passed over: nothing is put there.
     ///
     /// # Errors
-    /// [`AccountError::Read`] when something is there and cannot be read.
+    /// [`AccountError::Read`] and [`AccountError::List`] when something is there and cannot be read.
     pub fn read(root: &Path) -> Result<Self, AccountError> {
         let mut facts = Self { os_release: Self::os_release(root)?, ..Self::default() };
         for (file, path) in facts.accounts.iter_mut().zip(ACCOUNTS) {
@@ -66,7 +66,7 @@ impl RootFacts {
             let found = found.map_err(|source| AccountError::Read { source })?;
             *file = found.and_then(File::of);
         }
-        facts.look(root, "").map_err(|source| AccountError::Look { source })?;
+        facts.look(root, "")?;
         facts.environment = Present::read(root, &fixed(ENVIRONMENT))
             .map_err(|source| AccountError::Look { source })?;
         Ok(facts)
@@ -87,12 +87,13 @@ impl RootFacts {
         Ok(String::new())
     }
 
-    fn look(&mut self, root: &Path, below: &str) -> io::Result<()> {
-        for entry in fs::read_dir(root.join(below))? {
-            let entry = entry?;
+    fn look(&mut self, root: &Path, below: &str) -> Result<(), AccountError> {
+        let failed = |source| AccountError::List { path: below.to_owned(), source };
+        for entry in fs::read_dir(root.join(below)).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = if below.is_empty() { name } else { format!("{below}/{name}") };
-            let kind = entry.file_type()?;
+            let kind = entry.file_type().map_err(failed)?;
             // What is in these is not of the image.
             if kind.is_dir() && !matches!(path.as_str(), "proc" | "sys" | "dev") {
                 self.look(root, &path)?;
@@ -100,7 +101,7 @@ impl RootFacts {
             let found = if kind.is_dir() {
                 Found::Directory
             } else if kind.is_symlink() {
-                let target = fs::read_link(entry.path())?.into_os_string();
+                let target = fs::read_link(entry.path()).map_err(failed)?.into_os_string();
                 target.into_string().map_or(Found::File, Found::Link)
             } else {
                 Found::File
@@ -170,6 +171,13 @@ fn fixed(path: &str) -> SafePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_listed_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = RootFacts::read(&dir.path().join("nothing")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot list `/`");
+    }
 
     #[test]
     fn facts_stand_for_the_root_they_are_of() {
