@@ -1,5 +1,6 @@
 //! Checking a commit out of a git repository, by git itself.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -26,10 +27,7 @@ pub(super) async fn checkout(
     reference: Option<&str>,
     tree: &Path,
 ) -> Result<String, PipelineError> {
-    // git runs in the new tree, from where a relative path leads elsewhere.
-    let local = std::path::absolute(url).ok().filter(|path| path.exists());
-    let from = local.as_deref().and_then(Path::to_str).unwrap_or(url);
-    git(&["clone", "--quiet", "--no-checkout", "--", from, "."], tree).await?;
+    git(&["clone", "--quiet", "--no-checkout", "--", &place(url), "."], tree).await?;
     let wanted = reference.unwrap_or("HEAD");
     let local = format!("{wanted}^{{commit}}");
     let remote = format!("origin/{wanted}^{{commit}}");
@@ -49,6 +47,24 @@ pub(super) async fn checkout(
     };
     git(&["checkout", "--quiet", "--detach", &commit], tree).await?;
     Ok(commit)
+}
+
+/// Has in `tree` what `url` has at `wanted`, a full name of a reference or of a commit, without its history. Returns
+/// the commit. Not every server gives a commit by its name.
+pub(super) async fn shallow(url: &str, wanted: &str, tree: &Path) -> Result<String, PipelineError> {
+    git(&["init", "--quiet"], tree).await?;
+    let from = place(url);
+    git(&["fetch", "--quiet", "--depth", "1", "--no-tags", "--", &from, wanted], tree).await?;
+    let commit = git(&["rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}"], tree).await?;
+    git(&["checkout", "--quiet", "--detach", &commit], tree).await?;
+    Ok(commit)
+}
+
+/// The repository as git is told of it: git runs in another tree, from where a relative path leads elsewhere.
+pub(super) fn place(url: &str) -> Cow<'_, str> {
+    let local = std::path::absolute(url).ok().filter(|path| path.exists());
+    let local = local.and_then(|path| path.into_os_string().into_string().ok());
+    local.map_or(Cow::Borrowed(url), Cow::Owned)
 }
 
 /// Runs git in `tree` and returns what it printed.

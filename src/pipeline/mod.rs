@@ -30,6 +30,7 @@ pub mod diff;
 pub mod lock;
 pub mod compose;
 pub mod spec;
+mod kept_tree;
 mod step_sources;
 mod tools;
 pub mod foundation;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::checkout::{checkout, git};
+use super::checkout::{checkout, git, place, shallow};
 use super::error::PipelineError;
 use super::events::Activity;
 use super::workshop::Workshop;
@@ -69,10 +69,7 @@ fn texts(tree: &Path, place: &str) -> Result<ReleaseTexts, PipelineError> {
 
 /// Has in `tree` what the first of `references` is that `url` has, and says which one that was.
 async fn fetch(url: &str, references: &[String], tree: &Path) -> Result<String, PipelineError> {
-    // git runs in the new tree, from where a relative path leads elsewhere.
-    let local = std::path::absolute(url).ok().filter(|path| path.exists());
-    let from = local.as_deref().and_then(Path::to_str).unwrap_or(url);
-    let listed = git(&["ls-remote", "--quiet", "--", from], tree).await?;
+    let listed = git(&["ls-remote", "--quiet", "--", &place(url)], tree).await?;
     let Some(full) = chosen(&listed, references) else {
         // A commit is in no list, and only whoever has them all knows it by a part of its name.
         if let [commit] = references
@@ -87,15 +84,13 @@ async fn fetch(url: &str, references: &[String], tree: &Path) -> Result<String, 
             branches: branches(&listed),
         });
     };
-    git(&["init", "--quiet"], tree).await?;
-    git(&["fetch", "--quiet", "--depth", "1", "--", from, &full], tree).await?;
-    git(&["checkout", "--quiet", "--detach", "FETCH_HEAD"], tree).await?;
+    shallow(url, &full, tree).await?;
     Ok(short(&full).to_owned())
 }
 
 /// The full name of the first of `references` among what `git ls-remote` `listed`: a branch goes before
 /// a tag, and a name that is full already is that very reference. Without any it is HEAD.
-fn chosen(listed: &str, references: &[String]) -> Option<String> {
+pub(super) fn chosen(listed: &str, references: &[String]) -> Option<String> {
     if references.is_empty() {
         return Some("HEAD".to_owned());
     }

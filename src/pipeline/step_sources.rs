@@ -5,12 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::TempDir;
-
-use super::checkout::checkout;
 use super::error::PipelineError;
 use super::events::Activity;
 use super::foundation::package_names;
+use super::kept_tree::KeptTree;
 use super::workshop::Workshop;
 use crate::service::act::Fetched;
 use crate::service::packages::name::PackageName;
@@ -28,7 +26,7 @@ pub(super) struct StepSources {
     pub(super) places: Fetched,
     /// The commits that repositories were checked out at, in the order of the steps.
     pub(super) commits: Vec<String>,
-    _trees: Vec<TempDir>,
+    _trees: Vec<KeptTree>,
 }
 
 impl StepSources {
@@ -44,19 +42,16 @@ impl StepSources {
             }
             let place = match &fetch {
                 Fetch::Git(git) => {
-                    let tree = tempfile::Builder::new()
-                        .prefix("checkout-")
-                        .tempdir_in(workshop.store.tmp_dir())?;
                     let url = redact(&git.url).into_owned();
                     let file = url.clone();
                     let task = workshop.events.start(Activity::Fetch { file, size: None });
-                    let reference = git.reference.as_deref();
-                    let checkout = |_| checkout(&git.url, reference, tree.path());
-                    let commit = task.run(checkout).await.map_err(|error| {
-                        PipelineError::StepSource { url, source: Box::new(error) }
+                    let tree = task.run(|_| KeptTree::of(workshop, git)).await;
+                    let tree = tree.map_err(|error| PipelineError::StepSource {
+                        url,
+                        source: Box::new(error),
                     })?;
-                    sources.commits.push(commit);
-                    let path = tree.path().to_owned();
+                    sources.commits.push(tree.commit.clone());
+                    let path = tree.path.clone();
                     sources._trees.push(tree);
                     path
                 }
@@ -83,7 +78,7 @@ async fn file(workshop: &Workshop, download: &Download) -> Result<PathBuf, Pipel
 /// this.
 #[derive(Debug)]
 pub(super) struct PackageFiles {
-    dir: TempDir,
+    dir: tempfile::TempDir,
     /// Their paths below the directory.
     files: Vec<String>,
 }

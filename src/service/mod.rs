@@ -17,7 +17,7 @@ pub mod account;
 pub mod project_account;
 pub mod skeleton;
 pub mod steps;
-mod tree;
+pub(crate) mod tree;
 mod copied;
 pub mod act;
 pub mod run_step;

@@ -14,7 +14,7 @@ use super::node::{Node, NodeKind};
 /// # Errors
 /// When something cannot be read, has a name that is not UTF-8, or is neither a file, a directory nor
 /// a link.
-pub(super) fn nodes_of(directory: &Path, to: &SafePath) -> io::Result<Vec<Node>> {
+pub(crate) fn nodes_of(directory: &Path, to: &SafePath) -> io::Result<Vec<Node>> {
     let mut nodes = vec![Node::directory(to.clone())];
     collect(directory, to, &mut nodes)?;
     Ok(nodes)

@@ -110,6 +110,11 @@ impl Image {
         }
     }
 
+    /// The paths of all that is in it.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
     #[track_caller]
     pub fn text(&self, path: &str) -> String {
         let (_, bytes) = self.files.get(path).unwrap_or_else(|| panic!("no {path}"));

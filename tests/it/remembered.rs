@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use crate::build_service::{build, world};
+use crate::build_service::{Image, build, world};
 use crate::world::{Run, World};
 
 /// The digests of the layers that are remembered, by kind.
@@ -89,4 +90,91 @@ fn packages_of_long_ago_are_told() {
     assert_eq!(world.files("out"), image);
     assert_eq!(said(&make("--refresh-packages")), "");
     assert_eq!(said(&make("")), "");
+}
+
+#[test]
+fn trees_of_steps_are_fetched_once() {
+    let Some(world) = world() else { return };
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        world.surround(&mut command);
+        command.current_dir(world.path("pages"));
+        command.args(["-c", "user.name=x", "-c", "user.email=x@example.org"]).args(words);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    world.write("pages/first.html", "first");
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "-qm", "x"]);
+    git(&["tag", "-a", "v1", "-m", "x"]);
+    let first = git(&["rev-parse", "HEAD"]);
+    let commit = |name: &str| {
+        world.write(&format!("pages/{name}.html"), name);
+        git(&["add", "."]);
+        git(&["commit", "-qm", "x"]);
+        git(&["rev-parse", "HEAD"])
+    };
+    let second = commit("second");
+    let url = format!("file://{}", world.path("pages").display());
+    let step = |name: &str, reference: &str| {
+        format!(
+            "[[step]]\nname = \"{name}\"\n[step.git]\nurl = \"{url}\"\nref = \"{reference}\"\nto = \"/srv/{name}\"\n"
+        )
+    };
+    let steps = [
+        step("tag", "v1"),
+        step("branch", "main"),
+        step("commit", &second),
+        step("part", &first[..9]),
+    ];
+    world.write("steps/glance.toml", steps.concat());
+    let make = || {
+        let arguments = "build glance -o oci:out:x --python python3 --wheels dir:set \
+                         --from docker-archive:base.tar --steps steps";
+        world.run(world.command(arguments).env("LOCI_PROGRESS", "lines"))
+    };
+    let files = || {
+        let image = Image::read(&world, "out", "x");
+        let names = image.names().filter(|name| name.starts_with("srv/"));
+        names
+            .filter(|name| name.ends_with(".html"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let run = make().good();
+    assert!(!run.err.contains("warning"), "{}", run.err);
+    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/commit/first.html srv/commit/second.html srv/part/first.html srv/tag/first.html");
+    // A branch is asked for each time, and what is new is fetched.
+    let third = commit("third");
+    make().good();
+    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/branch/third.html srv/commit/first.html srv/commit/second.html srv/part/first.html srv/tag/first.html");
+    world.loci("store gc").good();
+    let before = world.files("out");
+    fs::rename(world.path("pages"), world.path("gone")).unwrap();
+    let run = make().good();
+    let warnings = run.err.lines().filter(|line| line.starts_with("warning"));
+    let said = warnings.map(|line| {
+        line.replace(&first, "FIRST").replace(&third, "THIRD").replace(&first[..9], "PART")
+    });
+    let mut said: Vec<String> = said.collect();
+    said.sort();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    warning: `git ls-remote` failed: 'HERE/pages' does not appear to be a git repository, so `PART` of `file://HERE/pages` is the commit that it was last time: FIRST
+    warning: `git ls-remote` failed: 'HERE/pages' does not appear to be a git repository, so `main` of `file://HERE/pages` is the commit that it was last time: THIRD
+    warning: `git ls-remote` failed: 'HERE/pages' does not appear to be a git repository, so `v1` of `file://HERE/pages` is the commit that it was last time: FIRST
+    ");
+    assert_eq!(world.files("out"), before);
+
+    world.write("steps/glance.toml", step("other", "v2"));
+    let run = make().ends(1);
+    let error = run.err.lines().skip_while(|line| !line.starts_with("error")).collect::<Vec<_>>();
+    insta::assert_snapshot!(error.join("\n"), @r"
+    error: the fetch of `file://HERE/pages` failed: `git ls-remote` failed: 'HERE/pages' does not appear to be a git repository
+    error: the step's repository `file://HERE/pages` cannot be fetched
+      because: `git ls-remote` failed: 'HERE/pages' does not appear to be a git repository
+      hint: name another repository by its variable, or leave the step out by setting that to nothing: nova's are NOVNC_REPO and SPICE_REPO
+    ");
 }
