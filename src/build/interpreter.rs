@@ -143,12 +143,6 @@ impl Interpreter {
         &self.executable
     }
 
-    /// Whether `Python.h` is there, without which no extension module can be compiled.
-    #[must_use]
-    pub fn has_headers(&self) -> bool {
-        self.record.answer.headers
-    }
-
     /// A text that changes when another Python would build with other results: version, build
     /// string, compiler flags and the bytes of the executable. It holds no path.
     #[must_use]
@@ -177,7 +171,6 @@ struct Answer {
     build: String,
     ext_suffix: String,
     compiler: Vec<String>,
-    headers: bool,
 }
 
 impl Answer {

@@ -54,5 +54,4 @@ print(json.dumps({
     "build": sys.version,
     "ext_suffix": sysconfig.get_config_var("EXT_SUFFIX") or "",
     "compiler": [sysconfig.get_config_var(name) or "" for name in ("CC", "CFLAGS", "LDSHARED")],
-    "headers": os.path.isfile(os.path.join(sysconfig.get_path("platinclude"), "Python.h")),
 }))

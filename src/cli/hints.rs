@@ -85,6 +85,17 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         }
         CliError::Interrupted => "run the same command again: it goes on with what is missing",
         CliError::Interpreter(_) => "name the Python that wheels are for with `--python`",
+        CliError::Pipeline(PipelineError::NoPython { .. }) => {
+            "name another of the image's with `--python` (LOCI_PYTHON), install one with `--dist-packages` \
+             (`python3`; on CentOS Stream and Rocky `python3.12`), or take another base"
+        }
+        CliError::Pipeline(PipelineError::NoBench(_)) => {
+            "name one with `--build-python`, or leave out `--project-repo` and `--project-ref`: the set has \
+             the project, too"
+        }
+        CliError::Pipeline(PipelineError::Unfit { .. }) => {
+            "name a Python of this machine that is like the image's with `--build-python`"
+        }
         CliError::Store(StoreError::Busy { .. })
         | CliError::Pipeline(PipelineError::Store(StoreError::Busy { .. })) => {
             "wait for it to end: it does the same work"

@@ -1,6 +1,5 @@
 //! The options that describe the workshop: the Python, the builds and what they must keep to.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +10,27 @@ use super::exit::CliError;
 use super::index_args::IndexArgs;
 use super::run_args::GlobalArgs;
 use super::words_arg::{self, Words};
-use crate::build::builder::Builder;
-use crate::build::interpreter::Interpreter;
-use crate::build::key::SystemFingerprint;
-use crate::build::surroundings::Surroundings;
 use crate::http::client::Client;
 use crate::index::indexes::Indexes;
 use crate::input::requirements::Requirements;
 use crate::input::rules::PackageRules;
+use crate::pipeline::bench::Bench;
 use crate::pipeline::events::Events;
 use crate::pipeline::limits::Limits;
 use crate::pipeline::workshop::{MetadataMemo, Workshop};
 use crate::vocab::requirement::Requirement;
 
+/// The Python where none is named.
+pub(super) const PYTHON: &str = "python3";
+
 /// The Python that wheels are for, and how wheels are built.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Python and build options")]
 pub(super) struct ShopArgs {
-    /// The Python that wheels are for: a path or a name on PATH
-    #[arg(long, env = "LOCI_PYTHON", value_name = "PATH", default_value = "python3")]
-    python: PathBuf,
+    /// The Python that wheels are for: a path, or a name on PATH; where an image is made upon a base, the
+    /// base's own [default: python3]
+    #[arg(long, env = "LOCI_PYTHON", value_name = "PATH")]
+    python: Option<PathBuf>,
     /// What build requirements must keep to, repeatable
     #[arg(
         long = "build-constraint",
@@ -51,9 +51,9 @@ pub(super) struct ShopArgs {
 }
 
 impl ShopArgs {
-    /// The Python, as it was asked for.
-    pub(super) fn python(&self) -> &Path {
-        &self.python
+    /// The Python, if one was asked for.
+    pub(super) fn python(&self) -> Option<&Path> {
+        self.python.as_deref()
     }
 
     /// Opens the store, asks the Python, and makes ready what every job works with.
@@ -63,27 +63,31 @@ impl ShopArgs {
         index: &IndexArgs,
         events: Events,
     ) -> Result<Arc<Workshop>, CliError> {
+        let python = self.python().unwrap_or(Path::new(PYTHON));
+        let workshop = self.open_with(python, global, index, events)?;
+        workshop.bench.ready()?;
+        Ok(workshop)
+    }
+
+    /// The same for a job that builds with `python`, if it builds at all: only then that is asked.
+    pub(super) fn open_with(
+        &self,
+        python: &Path,
+        global: &GlobalArgs,
+        index: &IndexArgs,
+        events: Events,
+    ) -> Result<Arc<Workshop>, CliError> {
         let store = global.open_store()?;
-        let interpreter = Interpreter::probe(&self.python)?;
         let client = Client::new(index.network.client())?;
         let registries = index.network.registries(&client)?;
         let indexes = Indexes::new(client.clone(), index.indexes()?, store.clone());
         let jobs = self.jobs.unwrap_or_else(processors);
-        let surroundings = Surroundings::of(std::env::vars_os());
-        let compiler = surroundings.get("CC").and_then(OsStr::to_str).map(str::to_owned);
-        let builder = Builder::new(
-            interpreter.clone(),
-            store.clone(),
-            surroundings,
-            SystemFingerprint::read(compiler.as_deref()),
-        );
         Ok(Arc::new(Workshop {
+            bench: Bench::new(python.to_owned(), store.clone()),
             store,
             client,
             registries,
             indexes,
-            interpreter,
-            builder,
             rules: PackageRules::builtin(),
             formats: index.formats()?,
             prereleases: index.prereleases(),
@@ -102,6 +106,7 @@ impl ShopArgs {
     ) -> Result<Vec<Requirement>, CliError> {
         let mut all = Vec::new();
         for location in words_arg::all(&self.build_constraint) {
+            workshop.bench.ready()?;
             let document = workshop.document(location).await?;
             let requirements = Requirements::parse(&document)?;
             all.extend(

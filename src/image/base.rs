@@ -108,10 +108,13 @@ impl Base {
         self.digest
     }
 
-    /// The architecture it is for, as Go calls it; empty when it does not say.
+    /// What it sets the variable `name` to.
     #[must_use]
-    pub fn architecture(&self) -> &str {
-        self.config.get("architecture").and_then(Value::as_str).unwrap_or_default()
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let variables = self.config.get("config")?.get("Env")?.as_array()?.iter().rev();
+        variables
+            .filter_map(|text| text.as_str()?.split_once('='))
+            .find_map(|(own, value)| (own == name).then_some(value))
     }
 
     /// How many layers it has.

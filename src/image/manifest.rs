@@ -147,12 +147,13 @@ impl Document {
     }
 }
 
-/// The architecture as OCI has it (Go's `GOARCH`), from what `uname -m` says.
+/// The architecture as OCI has it (Go's `GOARCH`), from what `uname -m` says, or Rust.
 pub(super) fn architecture(machine: &str) -> Arch {
     match machine {
         "x86_64" => Arch::Amd64,
         "aarch64" => Arch::ARM64,
-        "i686" | "i386" => Arch::i386,
+        "i686" | "i386" | "x86" => Arch::i386,
+        "powerpc64" if cfg!(target_endian = "little") => Arch::PowerPC64le,
         "armv7l" | "armv6l" => Arch::ARM,
         other => other.into(),
     }

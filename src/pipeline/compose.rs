@@ -81,6 +81,14 @@ pub struct Composed {
     present: Option<Present>,
 }
 
+impl Wants {
+    /// Whether a project is to be built, or taken from elsewhere than the set.
+    #[must_use]
+    pub fn has_source(&self) -> bool {
+        std::iter::once(&self.project).chain(&self.extra).any(|project| project.source.is_some())
+    }
+}
+
 impl OpenSet {
     /// Opens the set `wheels` for `target`. Of one that is elsewhere the index comes, or all of it where it
     /// has none. The pins are those of `constraints`; without these, those that the set brings.
@@ -140,7 +148,12 @@ impl OpenSet {
         for project in std::iter::once(&wants.project).chain(&wants.extra) {
             let Some(source) = &project.source else { continue };
             let name = &project.requirement.name;
-            let own = workshop.builder.interpreter().target().clone();
+            let builds = Arc::clone(workshop);
+            let own = blocking(move || {
+                let bench = builds.bench.ready().map_err(PipelineError::NoBench)?;
+                Ok(bench.interpreter().target().clone())
+            });
+            let own = own.await?;
             let provision =
                 SetProvision::new(Arc::clone(&self.source), own, wants.build_constraints.clone());
             let ProjectWheel { wheel, direct_url } =

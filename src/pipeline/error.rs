@@ -62,6 +62,9 @@ pub enum PipelineError {
     /// A Python cannot be used.
     #[error(transparent)]
     Interpreter(#[from] InterpreterError),
+    /// A project is to be built, and there is no Python for that.
+    #[error("a project with a source is built by a Python of this machine")]
+    NoBench(#[source] InterpreterError),
     /// A root file system cannot be read, written or worked in.
     #[error(transparent)]
     Root(#[from] RootError),

@@ -75,7 +75,7 @@ pub(super) fn install_all(
     let events = &workshop.events;
     events.stage(Stage::Install, Some(composed.wheels.len()));
     let installations = composed.installations()?;
-    let installed = install(prefix, &workshop.interpreter, &installations, &|file| {
+    let installed = install(prefix, workshop.bench.interpreter(), &installations, &|file| {
         events.start(Activity::Install { file: file.into() }).end(Ending::Done);
     })?;
     warn_of_collisions(&installed.collisions, events);
@@ -91,7 +91,8 @@ pub(super) fn extend_all(
     let events = &workshop.events;
     events.stage(Stage::Install, Some(composed.wheels.len()));
     let installations = composed.installations()?;
-    let installed = extend(prefix, present, &workshop.interpreter, &installations, &|file| {
+    let interpreter = workshop.bench.interpreter();
+    let installed = extend(prefix, present, interpreter, &installations, &|file| {
         events.start(Activity::Install { file: file.into() }).end(Ending::Done);
     })?;
     warn_of_collisions(&installed.collisions, events);

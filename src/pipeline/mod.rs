@@ -7,6 +7,7 @@
 pub mod events;
 pub mod summary;
 pub mod limits;
+pub mod bench;
 pub mod workshop;
 pub mod requirements;
 pub mod release_tree;

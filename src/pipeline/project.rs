@@ -145,7 +145,7 @@ async fn build(
         manner: Manner::Prepared,
         ..workshop.build_request(project, None, source, &on_phase)
     };
-    match workshop.builder.build(&request, provision).await {
+    match workshop.bench.builder().build(&request, provision).await {
         Ok(built) => {
             task.end(if built.reused { Ending::Reused } else { Ending::Done });
             Ok(LocatedWheel {

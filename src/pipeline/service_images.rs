@@ -29,12 +29,16 @@ use crate::vocab::digest::Digest;
 /// network as much as with the processor.
 const GROUNDWORK: usize = 2;
 
+/// The variable by which a base names the Python that services in it are for.
+const PYTHON: &str = "LOCI_PYTHON";
+
 /// Images to be made upon one base.
 pub struct ImagesJob {
     /// The base.
     pub base: Reference,
-    /// The Python of the base that environments are for: a path, or a name to be found there.
-    pub python: PathBuf,
+    /// The Python of the base that environments are for: a path, or a name to be found there. Where none is
+    /// named, the base may name one itself.
+    pub python: Option<PathBuf>,
     /// The set of wheels.
     pub wheels: Reference,
     /// Pins to keep to, in place of those that the set brings.
@@ -94,11 +98,12 @@ pub async fn service_images(
 ) -> Result<ImagesSummary, PipelineError> {
     let begun = Instant::now();
     workshop.events.stage(Stage::Resolve, None);
-    let machine = workshop.builder.interpreter().target().platform().arch();
-    let base = Base::open(&job.base, machine, &workshop.access()).await?;
+    let base = Base::open(&job.base, std::env::consts::ARCH, &workshop.access()).await?;
     let named = job.services.iter().find_map(|service| service.spec.distro.as_ref());
+    let own = || base.variable(PYTHON).filter(|python| !python.is_empty()).unwrap_or("python3");
+    let python = job.python.clone().unwrap_or_else(|| own().into());
     let ground =
-        Ground::find(&workshop, base.clone(), &job.python, job.epoch, job.refresh, named).await?;
+        Ground::find(&workshop, base.clone(), &python, job.epoch, job.refresh, named).await?;
     let sites =
         job.services.iter().map(|service| service.spec.on(&ground.distro, &workshop.events));
     let sites = sites.collect::<Result<Vec<Site>, _>>()?;

@@ -69,7 +69,7 @@ impl Obtainer {
         let task = workshop.events.start(Activity::Build { release });
         let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
         let request = workshop.build_request(name, version, source, &on_phase);
-        match workshop.builder.build(&request, &provision).await {
+        match workshop.bench.builder().build(&request, &provision).await {
             Ok(built) => {
                 task.end(if built.reused { Ending::Reused } else { Ending::Done });
                 let path = workshop.store.path(&built.digest);
@@ -109,7 +109,7 @@ impl Obtainer {
         let on_phase = |phase: BuildPhase| task.phase(phase.as_str());
         let request =
             workshop.build_request(&release.name, Some(&release.version), source, &on_phase);
-        match workshop.builder.metadata(&request, &provision).await {
+        match workshop.bench.builder().metadata(&request, &provision).await {
             Ok(metadata) => {
                 task.end(Ending::Done);
                 Ok(metadata)

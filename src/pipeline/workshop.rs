@@ -8,12 +8,12 @@ use std::time::Duration;
 use pep440_rs::Version;
 use tokio::sync::OnceCell;
 
+use super::bench::Bench;
 use super::error::PipelineError;
 use super::events::{Activity, Ending, Events};
 use super::limits::Limits;
 use super::release::Release;
-use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Builder, Manner};
-use crate::build::interpreter::Interpreter;
+use crate::build::builder::{BuildPhase, BuildRequest, BuildSource, Manner};
 use crate::http::client::Client;
 use crate::image::Access;
 use crate::image::registry::Registries;
@@ -42,10 +42,8 @@ pub struct Workshop {
     pub registries: Registries,
     /// Where wheels and sdists come from.
     pub indexes: Indexes,
-    /// The Python that wheels are for and that builds run in.
-    pub interpreter: Interpreter,
-    /// Builds wheels.
-    pub builder: Builder,
+    /// The Python that wheels are for, and what builds them.
+    pub bench: Bench,
     /// What single packages need.
     pub rules: PackageRules,
     /// Which formats may be used for which project.
@@ -82,10 +80,10 @@ impl Workshop {
         }
     }
 
-    /// The Python and platform that wheels are for.
+    /// The Python and platform that wheels are for, where the bench is ready.
     #[must_use]
     pub fn target(&self) -> &Target {
-        self.interpreter.target()
+        self.bench.interpreter().target()
     }
 
     /// The files of a project on the indexes.

@@ -141,12 +141,6 @@ impl Distro {
         &self.id
     }
 
-    /// What it is made of, nearest first, by the same names.
-    #[must_use]
-    pub fn like(&self) -> &[String] {
-        &self.like
-    }
-
     /// Its version: `12`, `24.04`. None where it has none, such as Debian's unstable.
     #[must_use]
     pub fn version(&self) -> Option<&str> {

@@ -17,6 +17,7 @@ const APPLETS: [&str; 14] = [
 pub struct BaseMaker {
     busybox: PathBuf,
     architecture: String,
+    variables: Vec<String>,
     files: Vec<(String, u32, Vec<u8>)>,
 }
 
@@ -39,8 +40,12 @@ impl BaseMaker {
         let mut answer: serde_json::Value = serde_json::from_str(said.trim()).unwrap();
         answer["executable"] = json!("/usr/bin/python3");
         let python = format!("#!/bin/sh\ncat <<'ANSWER'\n{answer}\nANSWER\n");
-        let base =
-            Self { busybox: busybox.to_owned(), architecture: "amd64".into(), files: Vec::new() };
+        let base = Self {
+            busybox: busybox.to_owned(),
+            architecture: "amd64".into(),
+            variables: vec!["PATH=/usr/bin:/bin".into()],
+            files: Vec::new(),
+        };
         Some(
             base.file(
                 "etc/os-release",
@@ -64,9 +69,20 @@ impl BaseMaker {
         self
     }
 
+    /// What a file has in it.
+    pub fn read(&self, path: &str) -> Vec<u8> {
+        self.files.iter().find(|(own, ..)| own == path).expect("a file of the base").2.clone()
+    }
+
     /// For another processor.
     pub fn architecture(self, architecture: &str) -> Self {
         Self { architecture: architecture.into(), ..self }
+    }
+
+    /// With one variable more.
+    pub fn variable(mut self, variable: &str) -> Self {
+        self.variables.push(variable.into());
+        self
     }
 
     /// Its one layer.
@@ -113,7 +129,7 @@ impl BaseMaker {
         let config = json!({
             "architecture": self.architecture,
             "os": "linux",
-            "config": { "Env": ["PATH=/usr/bin:/bin"] },
+            "config": { "Env": self.variables },
             "rootfs": { "type": "layers", "diff_ids": [digest.to_string()] },
             "history": [{ "created_by": "a test" }],
         });

@@ -188,6 +188,53 @@ fn a_service_is_upon_its_base_and_the_same_each_time() {
     assert_eq!(world.files("images"), world.files("again"));
 }
 
+/// The Python that a service is for is the base's. One of this machine is needed to build a project, and for
+/// nothing else.
+#[test]
+fn no_python_of_this_machine_is_asked_for_what_the_set_has() {
+    let Some(world) = world() else { return };
+    let python = String::from_utf8(BaseMaker::new().unwrap().read("usr/bin/python3")).unwrap();
+    BaseMaker::new()
+        .unwrap()
+        .file("usr/bin/python3", 0o755, "#!/bin/sh\necho the wrong one\nexit 1\n")
+        .file(
+            "usr/bin/python3.55",
+            0o755,
+            python.replace("/usr/bin/python3", "/usr/bin/python3.55"),
+        )
+        .variable("LOCI_PYTHON=python3.55")
+        .write(&world.path("named.tar"));
+    world.tree("source", &SdistMaker::new("keystone", "31.0").build_requires("setuptools"));
+    let base = "--wheels dir:set -o oci:out:x";
+    let alone = |arguments: &str| {
+        let mut command = world.command(&format!("build keystone {arguments} {base}"));
+        world.run(command.env("PATH", "/nonexistent").env_remove("LOCI_PYTHON"))
+    };
+    alone("--from docker-archive:base.tar").good();
+    alone("--from docker-archive:base.tar --python /usr/bin/python3").good();
+    alone("--from docker-archive:named.tar").good();
+    alone("--from docker-archive:named.tar --python python3.55").good();
+    let run = alone("--from docker-archive:named.tar --python python3").ends(1);
+    insta::assert_snapshot!(run.err, @r"
+    error: the image has no Python `python3` that runs: the wrong one
+      hint: name another of the image's with `--python` (LOCI_PYTHON), install one with `--dist-packages` (`python3`; on CentOS Stream and Rocky `python3.12`), or take another base
+    ");
+    let run = alone("--from docker-archive:base.tar --project-repo ./source").ends(1);
+    insta::assert_snapshot!(run.err, @r"
+    error: a project with a source is built by a Python of this machine
+      because: cannot run the interpreter `python3`
+      because: No such file or directory (os error 2)
+      hint: name one with `--build-python`, or leave out `--project-repo` and `--project-ref`: the set has the project, too
+    ");
+    let python = crate::world::python().executable.display().to_string();
+    world
+        .loci(&format!(
+            "build keystone --from docker-archive:base.tar --python python3 --build-python {python} \
+             --project-repo ./source {base}"
+        ))
+        .good();
+}
+
 #[test]
 fn where_a_base_lies_is_no_part_of_an_image() {
     let Some(world) = world() else { return };
@@ -368,6 +415,7 @@ fn what_cannot_be_is_said() {
     error: `docker-archive:arm.tar` is an image for linux/arm64, and not for linux/amd64
     keystone -o oci:o --from docker-archive:no-python.tar
     error: the image has no Python `python3` that runs: broken
+      hint: name another of the image's with `--python` (LOCI_PYTHON), install one with `--dist-packages` (`python3`; on CentOS Stream and Rocky `python3.12`), or take another base
     keystone -o oci:o --from docker-archive:nothing.tar
     error: cannot read `nothing.tar`
       because: No such file or directory (os error 2)

@@ -1,6 +1,7 @@
 //! `loci build PROJECT...`: images of services, without a container engine.
 
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::cli::install::unmet;
 use crate::cli::output;
 use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use crate::cli::service_args::{ServiceArgs, SystemArgs};
-use crate::cli::shop_args::ShopArgs;
+use crate::cli::shop_args::{PYTHON, ShopArgs};
 use crate::image::reference::Reference;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::events::Events;
@@ -61,6 +62,9 @@ pub(super) struct ServicesArgs {
     /// Pins to keep to, instead of those the set brings, repeatable
     #[arg(short, long = "constraints", alias = "constraint", value_name = "FILE|URL")]
     constraints: Vec<String>,
+    /// The Python of this machine that builds projects with a source, for the base's
+    #[arg(long, env = "LOCI_BUILD_PYTHON", value_name = "PATH", default_value = PYTHON)]
+    build_python: PathBuf,
     /// Ask the distribution whether it has newer packages than those that are remembered
     #[arg(long)]
     refresh_packages: bool,
@@ -142,13 +146,19 @@ fn make(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, CliError> 
     }
     let (epoch, annotations) = (source_date_epoch()?, args.said.annotations()?);
     let display = global.display();
-    let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
+    let events = Events::to(display.reporter());
+    let workshop = args.shop.open_with(&args.build_python, global, &args.index, events)?;
     let outcome = block_on(async move {
         let _lease = workshop.store.lease()?;
         let constraints = workshop.documents(&args.constraints).await?;
-        let python = args.shop.python().to_owned();
-        let build_constraints = args.shop.build_constraints(&workshop).await?;
-        for service in &mut services {
+        let python = args.shop.python().map(Path::to_owned);
+        let built = services.iter_mut().filter(|service| service.spec.wants.has_source());
+        let built: Vec<&mut ServiceImage> = built.collect();
+        let build_constraints = match built.is_empty() {
+            true => Vec::new(),
+            false => args.shop.build_constraints(&workshop).await?,
+        };
+        for service in built {
             service.spec.wants.build_constraints.clone_from(&build_constraints);
         }
         let refresh = match args.refresh_packages {
