@@ -8,6 +8,7 @@ use super::exit::CliError;
 use super::image_args::{ImageArgs, architecture};
 use super::network_args::NetworkArgs;
 use super::output;
+use super::place_arg;
 use super::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use crate::http::client::Client;
 use crate::image::reference::Reference;
@@ -51,9 +52,10 @@ pub(super) struct CopyArgs {
 
 /// Runs `loci copy`.
 pub(super) fn run(global: &GlobalArgs, args: &CopyArgs) -> Result<ExitCode, CliError> {
-    let mut places =
-        args.places.iter().map(|text| text.parse()).collect::<Result<Vec<Reference>, _>>()?;
-    let destination = places.pop().expect("two places at least are required");
+    let (destination, sources) = args.places.split_last().expect("two places are required");
+    let destination = place_arg::destination("DST", destination)?;
+    let sources =
+        sources.iter().map(|text| place_arg::any(text)).collect::<Result<Vec<Reference>, _>>()?;
     let options = WriteOptions {
         epoch: source_date_epoch()?,
         machine: std::env::consts::ARCH.to_owned(),
@@ -76,7 +78,7 @@ pub(super) fn run(global: &GlobalArgs, args: &CopyArgs) -> Result<ExitCode, CliE
     let events = Events::to(display.reporter());
     let copied = block_on(async move {
         let _lease = access.store.lease()?;
-        let job = CopyJob { sources: places, destination, platforms, treatment, options };
+        let job = CopyJob { sources, destination, platforms, treatment, options };
         Ok(copy(&access, &events, job).await?)
     });
     drop(display);

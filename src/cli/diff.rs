@@ -9,6 +9,7 @@ use super::exit::{CliError, DIFFERENT};
 use super::image_args::architecture;
 use super::network_args::NetworkArgs;
 use super::output;
+use super::place_arg;
 use super::run_args::{GlobalArgs, block_on, paint_results};
 use crate::http::client::Client;
 use crate::image::Access;
@@ -107,7 +108,7 @@ fn thing(text: &str) -> Result<Thing, CliError> {
     if is_text && (is_url || !text.contains(':')) {
         return Ok(Thing::Text(text.to_owned()));
     }
-    Ok(Thing::Place(text.parse()?))
+    Ok(Thing::Place(place_arg::any(text)?))
 }
 
 #[cfg(test)]

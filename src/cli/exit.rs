@@ -88,6 +88,9 @@ pub(super) enum CliError {
     /// There are no wheels to install from.
     #[error("there are no wheels to install from")]
     NoWheels,
+    /// There are none where they should be.
+    #[error("there are no wheels in `{place}`")]
+    NoWheelsIn { place: String },
     /// A whole service can only be put into a root by root.
     #[error("a whole service goes into a root file system, which only root may write")]
     NotRoot,
@@ -128,7 +131,9 @@ impl CliError {
         match self {
             Self::Input(_) | Self::Lock(_) | Self::Url { .. } | Self::Value { .. } => WRONG_INPUT,
             Self::NoStore | Self::NotAStore { .. } => WRONG_INPUT,
-            Self::NoWheels | Self::NotRoot | Self::RunningMachine => WRONG_INPUT,
+            Self::NoWheels | Self::NoWheelsIn { .. } | Self::NotRoot | Self::RunningMachine => {
+                WRONG_INPUT
+            }
             Self::Interpreter(_) => WRONG_INPUT,
             Self::Distro(_) | Self::OsRelease { .. } | Self::NoPackaging { .. } => WRONG_INPUT,
             Self::UnknownProject { .. } | Self::NoProject => WRONG_INPUT,
@@ -141,7 +146,10 @@ impl CliError {
                 | PipelineError::NoSource { .. }
                 | PipelineError::NoReference { .. }
                 | PipelineError::NoConstraints { .. }
-                | PipelineError::AgainstPin { .. },
+                | PipelineError::AgainstPin { .. }
+                | PipelineError::PackageName(_)
+                | PipelineError::StepPlan(_)
+                | PipelineError::UnknownDistro { .. },
             ) => WRONG_INPUT,
             // Settings of indexes: what an index itself does wrong is a job's error.
             Self::Reference(_) | Self::Http(_) | Self::Index(_) => WRONG_INPUT,

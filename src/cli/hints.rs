@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::exit::CliError;
+use super::place_arg;
 use crate::http::error::{HttpError, TlsFault};
 use crate::image::error::ImageError;
 use crate::image::registry::error::RegistryError;
@@ -52,7 +53,10 @@ pub(super) fn hint(error: &CliError) -> Option<String> {
         CliError::NoPackaging { .. } | CliError::Installed(_) => {
             "list all that is wanted, installed or not, with `-l newline`"
         }
-        CliError::NoWheels => "name the set with `--wheels`, or WHEELS in the environment",
+        CliError::NoWheels | CliError::NoWheelsIn { .. } => {
+            "name the set with `--wheels`, or WHEELS in the environment; loci's Dockerfile takes WHEELS, or \
+             WHEELS_IMAGE for an image that the engine has, as a build argument"
+        }
         CliError::NotRoot | CliError::RunningMachine => {
             "with `--prefix` only its Python environment is made; `loci build` makes an image of it all"
         }
@@ -207,12 +211,7 @@ fn path_of(name: &str) -> Option<String> {
     let bases = &bases[..if host == "docker.io" { 2 } else { 1 }];
     let written = bases.iter().flat_map(|base| [format!("{base}{tag}"), base.clone()]);
     let path = written.into_iter().find(|path| Path::new(path).exists())?;
-    let is_layout = Path::new(&path).join("oci-layout").exists();
-    let kind = match (is_layout, Path::new(&path).is_dir()) {
-        (true, _) => "oci",
-        (false, true) => "dir",
-        (false, false) => "tar",
-    };
+    let kind = place_arg::kind(Path::new(&path));
     Some(format!("for what is at `{path}` on this machine, write `{kind}:{path}`"))
 }
 

@@ -9,12 +9,12 @@ use super::exit::CliError;
 use super::image_args::architecture;
 use super::network_args::NetworkArgs;
 use super::output;
+use super::place_arg;
 use super::run_args::{GlobalArgs, block_on, paint_results};
 use crate::http::client::Client;
 use crate::image::Access;
 use crate::image::error::ImageError;
 use crate::image::inspect::Depth;
-use crate::image::reference::Reference;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::events::Events;
 use crate::pipeline::look::{FileEntry, Kind, LookJob, View, look};
@@ -85,7 +85,7 @@ pub(super) fn run(global: &GlobalArgs, args: &ImageVerbArgs) -> Result<ExitCode,
 }
 
 fn list(global: &GlobalArgs, args: &LsArgs) -> Result<ExitCode, CliError> {
-    let place: Reference = args.place.parse()?;
+    let place = place_arg::any(&args.place)?;
     let platform = args.platform.as_deref().map(architecture).transpose()?;
     let depth = match &args.list {
         ListArgs { files: true, .. } => Depth::Files,

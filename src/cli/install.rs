@@ -10,6 +10,7 @@ use clap::Args;
 use super::exit::CliError;
 use super::index_args::IndexArgs;
 use super::output;
+use super::place_arg;
 use super::root_guard;
 use super::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use super::service_args::{ServiceArgs, SystemArgs, given};
@@ -93,7 +94,7 @@ fn into_prefix(
     prefix: &Path,
 ) -> Result<ExitCode, CliError> {
     let (_, wants) = args.service.wants(&args.project)?;
-    let wheels = args.wheels()?;
+    let wheels = wheels(Some(&args.wheels))?;
     let prefix = Prefix {
         path: settled(prefix)
             .map_err(|source| CliError::Output { to: format!("`{}`", prefix.display()), source })?,
@@ -136,7 +137,7 @@ fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliErr
         global.say(&summary::prepared(site.packages.count(), paint()));
         return Ok(ExitCode::SUCCESS);
     }
-    let (wheels, epoch) = (args.wheels()?, source_date_epoch()?);
+    let (wheels, epoch) = (wheels(Some(&args.wheels))?, source_date_epoch()?);
     let (global, _scratch) = global.with_scratch_store()?;
     let ground = block_on(async { Ok(PreparedRoot::prepare(&spec, &events).await?) })?;
     let workshop = args.shop.open(&global, &args.index, events)?;
@@ -167,13 +168,19 @@ pub(in crate::cli) fn unmet(error: PipelineError) -> CliError {
     }
 }
 
-impl InstallArgs {
-    fn wheels(&self) -> Result<Reference, CliError> {
-        match given(Some(&self.wheels)) {
-            Some(text) => Ok(text.parse()?),
-            None => Err(CliError::NoWheels),
+/// The set that `text` names. Before anything is installed, a directory must have wheels in it: in a Dockerfile one
+/// is mounted where there may be none.
+pub(in crate::cli) fn wheels(text: Option<&str>) -> Result<Reference, CliError> {
+    let reference = place_arg::any(given(text).ok_or(CliError::NoWheels)?)?;
+    if let Reference::Directory(dir) = &reference
+        && let Ok(entries) = std::fs::read_dir(dir)
+    {
+        let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        if !names.any(|name| name.ends_with(".whl")) {
+            return Err(CliError::NoWheelsIn { place: reference.to_string() });
         }
     }
+    Ok(reference)
 }
 
 /// The path, absolute and without `..`, as scripts are to name it. Symbolic links stay as they are

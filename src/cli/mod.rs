@@ -18,6 +18,7 @@ mod shop_args;
 mod service_args;
 mod root_guard;
 mod words_arg;
+mod place_arg;
 mod project_arg;
 mod distro_arg;
 mod build;

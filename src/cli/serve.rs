@@ -82,12 +82,12 @@ pub(super) fn run(global: &GlobalArgs, args: &ServeArgs) -> Result<ExitCode, Cli
 fn set(text: &str) -> Result<Tag, CliError> {
     match text.parse::<Reference>() {
         Ok(Reference::Store { tag }) => Ok(tag),
-        Ok(_) => Err(CliError::Value {
+        Ok(_) if !Reference::is_bare(text) || text.contains('/') => Err(CliError::Value {
             option: "SET",
             text: text.into(),
             reason: "is not in the store; `store:TAG` is, or the tag alone".into(),
         }),
-        Err(_) => text.parse().map_err(|error: crate::store::names::TagError| CliError::Value {
+        _ => text.parse().map_err(|error: crate::store::names::TagError| CliError::Value {
             option: "SET",
             text: text.into(),
             reason: bare(text, &error.to_string()),

@@ -16,6 +16,7 @@ use crate::input::requirements::parse_packages;
 use crate::input::steps::{ProjectSteps, StepFiles};
 use crate::pipeline::compose::{SourcedProject, Wants};
 use crate::pipeline::spec::ServiceSpec;
+use crate::service::packages::name::PackageName;
 use crate::service::project_account::{DEFAULT_ID, ProjectAccount};
 use crate::vocab::account::{AccountName, AccountWordError};
 use crate::vocab::distro::Distro;
@@ -176,7 +177,15 @@ impl SystemArgs {
             }
             Ok::<_, CliError>(rules)
         };
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let dist_packages = words(&self.dist_packages);
+        for text in &dist_packages {
+            text.parse::<PackageName>().map_err(|error| CliError::Value {
+                option: "--dist-packages",
+                text: text.clone(),
+                reason: bare(text, &error.to_string()),
+            })?;
+        }
         let mut steps = StepFiles::builtin();
         for path in words_arg::all(&self.steps) {
             steps.add_from(Path::new(path))?;
@@ -195,7 +204,7 @@ impl SystemArgs {
             profiles: words(&self.profiles),
             bindep: list(Kind::Distribution, &self.extra_bindep)?,
             pydep: list(Kind::Python, &self.extra_pydep)?,
-            dist_packages: words(&self.dist_packages),
+            dist_packages,
             account,
             distro,
             release: given(self.project_release.as_deref()).map(str::to_owned),
@@ -360,6 +369,9 @@ mod tests {
             "nova|--uid|4294967295",
             "nova|--distro|plan9",
             "1nova",
+            "nova|--dist-packages|vim -y",
+            "nova|--dist-packages|vim*",
+            "nova|--dist-packages|@core",
             "nova|--extra-bindep|/none/bindep.txt",
             "nova|--steps|/none",
         ] {
@@ -372,6 +384,9 @@ mod tests {
         insta::assert_snapshot!(said("nova|--uid|x"), @"`x`, given as `--uid`, is not the number of a user or group");
         insta::assert_snapshot!(said("nova|--gid|0"), @"`0`, given as `--gid`, is the number of root");
         insta::assert_snapshot!(said("nova|--distro|plan9"), @"`plan9`, given as `--distro`, is no distribution that is known; known are `debian`, `ubuntu`, `centos`, `rhel`, `rocky`, `almalinux`, `ol`, `oracle`, `fedora`, `openeuler`, `opensuse`, `opensuse-leap`, `opensuse-tumbleweed`, `sles`");
+        insta::assert_snapshot!(said("nova|--dist-packages|vim -y"), @"`-y`, given as `--dist-packages`, is no name of a distribution's package");
+        insta::assert_snapshot!(said("nova|--dist-packages|vim*"), @"`vim*`, given as `--dist-packages`, is a pattern, which may mean any number of packages: each has to be named");
+        insta::assert_snapshot!(said("nova|--dist-packages|@core"), @"`@core`, given as `--dist-packages`, is a group of packages: those that are wanted of it have to be named");
         insta::assert_snapshot!(said("1nova"), @"`1nova`, given as `PROJECT`, cannot be the name of a user or group");
         insta::assert_snapshot!(said("nova|--extra-bindep|/none/bindep.txt"), @"cannot read `/none/bindep.txt`");
         insta::assert_snapshot!(said("nova|--steps|/none"), @"cannot read `/none`");

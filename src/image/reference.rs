@@ -26,7 +26,7 @@ pub enum Reference {
         /// The image's name in it.
         tag: Option<Tag>,
     },
-    /// `docker://NAME`, or `[HOST/]NAMESPACE/NAME[:TAG]` as LOCI has it: an image in a registry.
+    /// `docker://NAME`, `[HOST/]NAMESPACE/NAME[:TAG]` as LOCI has it, or `NAME:TAG`: an image in a registry.
     Registry(ImageName),
     /// `oci-archive:FILE[:TAG]`: an image in a tar of an OCI image layout.
     OciArchive {
@@ -51,11 +51,32 @@ pub enum Reference {
     Url(Url),
 }
 
+/// What the kinds of places are called, those that are refused as well.
+const TRANSPORTS: [&str; 11] = [
+    "dir",
+    "tar",
+    "oci",
+    "store",
+    "http",
+    "https",
+    "docker",
+    "oci-archive",
+    "docker-archive",
+    "docker-daemon",
+    "containers-storage",
+];
+
 impl Reference {
     /// Whether it is not on this machine.
     #[must_use]
     pub const fn is_elsewhere(&self) -> bool {
         matches!(self, Self::Registry(_) | Self::Url(_))
+    }
+
+    /// Whether `text` does not begin with what says the kind of a place.
+    #[must_use]
+    pub fn is_bare(text: &str) -> bool {
+        !text.split_once(':').is_some_and(|(transport, _)| TRANSPORTS.contains(&transport))
     }
 
     /// Whether it is the place of an image: of manifests and layers, not only of wheels.
@@ -195,9 +216,9 @@ pub enum ReferenceError {
     },
 }
 
-/// A text that says no transport: an image in a registry, when it has a namespace as LOCI's names do.
+/// A text that says no transport: an image in a registry, when it has a namespace as LOCI's names do, or a tag.
 fn bare(text: &str) -> Result<Reference, ReferenceError> {
-    let is_path = text.starts_with(['/', '.', '~']) || !text.contains('/');
+    let is_path = text.starts_with(['/', '.', '~']) || !text.contains(['/', ':']);
     let is_tar = [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end));
     if is_path || is_tar {
         return Err(ReferenceError::NoTransport { text: text.into(), hint: hint(text, is_tar) });
@@ -208,14 +229,13 @@ fn bare(text: &str) -> Result<Reference, ReferenceError> {
 /// What a text without a transport might mean.
 fn hint(text: &str, is_tar: bool) -> String {
     if is_tar {
-        format!("write `tar:{text}` for a tar file")
-    } else if text.starts_with(['/', '.', '~']) || !text.contains(':') {
+        format!(
+            "write `tar:{text}` for a tar of wheels, and `oci-archive:{text}` or `docker-archive:{text}` for \
+             an image"
+        )
+    } else {
         let text = if text.is_empty() { "DIR" } else { text };
         format!("write `dir:{text}` for a directory of wheels or `oci:{text}` for an image layout")
-    } else {
-        format!(
-            "write `docker://{text}` for an image in a registry or `dir:{text}` for a directory"
-        )
     }
 }
 
@@ -251,6 +271,7 @@ mod tests {
                 "loci/requirements:master-ubuntu",
                 "docker://docker.io/loci/requirements:master-ubuntu",
             ),
+            ("requirements:master", "docker://docker.io/library/requirements:master"),
             ("172.17.0.1:5000/ns/requirements", "docker://172.17.0.1:5000/ns/requirements"),
         ] {
             assert_eq!(text.parse::<Reference>().unwrap().to_string(), name);
@@ -270,12 +291,8 @@ mod tests {
         );
         case(
             "wheels.tar",
-            "`wheels.tar` does not say what it is: write `tar:wheels.tar` for a tar file",
-        );
-        case(
-            "requirements:master",
-            "`requirements:master` does not say what it is: write `docker://requirements:master` for \
-             an image in a registry or `dir:requirements:master` for a directory",
+            "`wheels.tar` does not say what it is: write `tar:wheels.tar` for a tar of wheels, and \
+             `oci-archive:wheels.tar` or `docker-archive:wheels.tar` for an image",
         );
         case(
             "docker:loci/requirements",

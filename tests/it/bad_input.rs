@@ -393,12 +393,13 @@ fn sets_that_are_none() {
         said.push_str(&format!("{source}: {}\n{}", run.code, run.err));
         assert!(!world.path("p").exists(), "{source}");
     }
-    insta::assert_snapshot!(world.settled(&said), @r#"
+    insta::assert_snapshot!(world.settled(&said), @r"
     dir:missing: 1
     error: cannot list `missing`
       because: No such file or directory (os error 2)
-    dir:dir: 1
-    error: `dir` has no wheels in it
+    dir:dir: 2
+    error: there are no wheels in `dir:dir`
+      hint: name the set with `--wheels`, or WHEELS in the environment; loci's Dockerfile takes WHEELS, or WHEELS_IMAGE for an image that the engine has, as a build argument
     tar:missing.tar: 1
     error: cannot read `missing.tar`
       because: No such file or directory (os error 2)
@@ -415,7 +416,7 @@ fn sets_that_are_none() {
     error: the connection to `https://127.0.0.1:1/v2/` failed
       because: Connection refused (os error 111)
     ./dir: 2
-    error: `./dir` does not say what it is: write `dir:./dir` for a directory of wheels or `oci:./dir` for an image layout
+    error: `./dir` does not say what it is: write `dir:./dir` for what is there on this machine
     registry.example/loci/Requirements:master: 2
     error: `registry.example/loci/Requirements:master` is not an image name: write `Requirements` in lower case: `requirements`
     http://INDEX/missing.tar: 1
@@ -423,7 +424,7 @@ fn sets_that_are_none() {
     http://INDEX/page.tar: 1
     error: `http://INDEX/page.tar` is not a whole tar archive
       because: failed to read entire block
-    "#);
+    ");
     assert_tidy(&world);
 }
 

@@ -373,7 +373,7 @@ fn what_cannot_be_is_said() {
         ("nonesuch -o oci:o", 1),
         ("keystone -o oci:o --pip-packages rpdb", 1),
         ("keystone -o oci:o --dist-packages broken", 1),
-        ("keystone -o oci:o --dist-packages=--reinstall", 1),
+        ("keystone -o oci:o --dist-packages=--reinstall", 2),
         ("keystone -o oci:o --from docker-archive:used.tar --uid 33", 1),
         ("keystone -o oci:o --from docker-archive:arm.tar", 1),
         ("keystone -o oci:o --from docker-archive:no-python.tar", 1),
@@ -382,6 +382,8 @@ fn what_cannot_be_is_said() {
         ("keystone -o oci:o --uid 0", 2),
         ("keystone glance -o oci:o", 2),
         ("keystone -o dir:o", 2),
+        ("keystone -o keystone:master", 2),
+        ("keystone -o oci:o --from tar:base.tar", 2),
         ("keystone -o oci:o --distro plan9", 2),
     ] {
         let from = match arguments.contains("--from") {
@@ -407,7 +409,7 @@ fn what_cannot_be_is_said() {
     keystone -o oci:o --dist-packages broken
     error: package `broken` does not exist in Debian 12 (bookworm)
     keystone -o oci:o --dist-packages=--reinstall
-    error: `--reinstall` is no name of a distribution's package
+    error: `--reinstall`, given as `--dist-packages`, is no name of a distribution's package
     keystone -o oci:o --from docker-archive:used.tar --uid 33
     error: the user id 33 is in use by `www-data`
       hint: choose other numbers with `--uid` and `--gid` (UID and GID)
@@ -427,6 +429,10 @@ fn what_cannot_be_is_said() {
     error: `oci:o`, given as `--output`, is one place for 2 images; `{project}` in it makes a place of each
     keystone -o dir:o
     error: `dir:o`, given as `--output`, is no place for an image: `docker://`, `oci:`, `oci-archive:` and `docker-archive:` are
+    keystone -o keystone:master
+    error: `keystone:master`, given as `--output`, names no registry: write `docker://HOST/keystone:master` for an image in one, or `oci:DIR:master` for one in a layout
+    keystone -o oci:o --from tar:base.tar
+    error: `tar:base.tar`, given as `--from`, is no place for an image: `docker://`, `oci:`, `oci-archive:` and `docker-archive:` are
     keystone -o oci:o --distro plan9
     error: `plan9`, given as `--distro`, is no distribution that is known; known are `debian`, `ubuntu`, `centos`, `rhel`, `rocky`, `almalinux`, `ol`, `oracle`, `fedora`, `openeuler`, `opensuse`, `opensuse-leap`, `opensuse-tumbleweed`, `sles`
     ");

@@ -535,7 +535,9 @@ fn what_cannot_be_done_in_a_root_is_said() {
     let mut said = String::new();
     for (words, code) in [
         ("loci install keystone", 2),
+        ("loci install keystone --wheels dir:/tmp", 2),
         ("loci install keystone --wheels dir:/wheels --uid 0", 2),
+        ("loci install keystone --wheels dir:/wheels --dist-packages python3-*", 2),
         ("loci install keystone --wheels dir:/wheels --steps /none", 2),
         ("loci install ../x --wheels dir:/wheels", 2),
     ] {
@@ -554,9 +556,14 @@ fn what_cannot_be_done_in_a_root_is_said() {
     insta::assert_snapshot!(said, @r"
     loci install keystone
     error: there are no wheels to install from
-      hint: name the set with `--wheels`, or WHEELS in the environment
+      hint: name the set with `--wheels`, or WHEELS in the environment; loci's Dockerfile takes WHEELS, or WHEELS_IMAGE for an image that the engine has, as a build argument
+    loci install keystone --wheels dir:/tmp
+    error: there are no wheels in `dir:/tmp`
+      hint: name the set with `--wheels`, or WHEELS in the environment; loci's Dockerfile takes WHEELS, or WHEELS_IMAGE for an image that the engine has, as a build argument
     loci install keystone --wheels dir:/wheels --uid 0
     error: `0`, given as `--uid`, is the number of root
+    loci install keystone --wheels dir:/wheels --dist-packages python3-*
+    error: `python3-*`, given as `--dist-packages`, is a pattern, which may mean any number of packages: each has to be named
     loci install keystone --wheels dir:/wheels --steps /none
     error: cannot read `/none`
       because: No such file or directory (os error 2)
@@ -588,7 +595,7 @@ fn what_cannot_be_done_in_a_root_is_said() {
     used (1)
     error: the user id 33 is in use by `www-data`
       hint: choose other numbers with `--uid` and `--gid` (UID and GID)
-    nobody's (1)
+    nobody's (2)
     error: `/` does not say which distribution it is of
       because: there is no `ID` in it
       hint: name the distribution with `--distro`

@@ -134,7 +134,7 @@ fn wheels_of_another_python_and_bases_that_are_none_are_told() {
     docker-archive:base.tar --wheels dir:none (1)
     error: cannot list `none`
       because: No such file or directory (os error 2)
-    docker-archive:nameless.tar --wheels dir:set (1)
+    docker-archive:nameless.tar --wheels dir:set (2)
     error: `docker-archive:nameless.tar` does not say which distribution it is of
       because: there is no `ID` in it
       hint: name the distribution with `--distro`
@@ -146,7 +146,7 @@ fn wheels_of_another_python_and_bases_that_are_none_are_told() {
     docker-archive:half.tar --wheels dir:set (1)
     error: `docker-archive:half.tar` is not a whole tar archive
       because: `half.tar` ends at byte 1005824, before the 2008064 bytes at 2560
-    oci:set.oci:x --wheels dir:set (1)
+    oci:set.oci:x --wheels dir:set (2)
     error: `oci:set.oci:x` does not say which distribution it is of
       because: there is no `ID` in it
       hint: name the distribution with `--distro`
@@ -154,10 +154,10 @@ fn wheels_of_another_python_and_bases_that_are_none_are_told() {
     error: nothing is named `y` in `set.oci`; names there: `x`
     oci:set --wheels dir:set (1)
     error: `set` is not an OCI image layout: it has no file `oci-layout`
-    dir:set --wheels dir:set (1)
-    error: `dir:set` is no image
+    dir:set --wheels dir:set (2)
+    error: `dir:set`, given as `--from`, is no place for an image: `docker://`, `oci:`, `oci-archive:` and `docker-archive:` are
     base.tar --wheels dir:set (2)
-    error: `base.tar` does not say what it is: write `tar:base.tar` for a tar file
+    error: `base.tar` does not say what it is: write `docker-archive:base.tar` for what is there on this machine
     ");
     assert!(!world.path("out/index.json").exists());
     let arguments =

@@ -10,6 +10,7 @@ use crate::cli::exit::{CliError, SOME_FAILED, bare};
 use crate::cli::image_args::ImageArgs;
 use crate::cli::index_args::IndexArgs;
 use crate::cli::output;
+use crate::cli::place_arg;
 use crate::cli::project_arg;
 use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use crate::cli::service_args::given;
@@ -213,7 +214,7 @@ fn service(text: &str) -> Result<ServiceName, CliError> {
 
 /// Where a set may be written: not everywhere where one can be read.
 fn destination(text: &str) -> Result<Reference, CliError> {
-    match text.parse()? {
+    match place_arg::destination("--output", text)? {
         Reference::Registry(name) if name.digest().is_some() => Err(CliError::Value {
             option: "--output",
             text: text.into(),

@@ -10,8 +10,9 @@ use clap::Args;
 use crate::cli::exit::CliError;
 use crate::cli::image_args::AnnotationArgs;
 use crate::cli::index_args::IndexArgs;
-use crate::cli::install::unmet;
+use crate::cli::install::{unmet, wheels};
 use crate::cli::output;
+use crate::cli::place_arg;
 use crate::cli::run_args::{GlobalArgs, block_on, paint, source_date_epoch};
 use crate::cli::service_args::{ServiceArgs, SystemArgs};
 use crate::cli::shop_args::{PYTHON, ShopArgs};
@@ -80,22 +81,6 @@ pub(super) struct ServicesArgs {
     index: IndexArgs,
 }
 
-/// Where the image of `project` goes: what is no image cannot be one of a service.
-fn destination(output: &str, project: &str) -> Result<Reference, CliError> {
-    match output.replace(PLACEHOLDER, project).parse()? {
-        reference @ (Reference::Oci { .. }
-        | Reference::OciArchive { .. }
-        | Reference::DockerArchive { .. }
-        | Reference::Registry(_)) => Ok(reference),
-        other => Err(CliError::Value {
-            option: "--output",
-            text: other.to_string(),
-            reason: "is no place for an image: `docker://`, `oci:`, `oci-archive:` and `docker-archive:` are"
-                .into(),
-        }),
-    }
-}
-
 /// Runs `loci build PROJECT...`: as root of a user namespace, where whoever runs it is not root. Where there can be
 /// none it is tried all the same, for what the store remembers needs no root.
 pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, CliError> {
@@ -120,15 +105,17 @@ pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, 
 }
 
 fn make(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, CliError> {
-    let base = args.from.as_deref().unwrap_or_default().parse::<Reference>()?;
-    let wheels = args.wheels.as_deref().unwrap_or_default().parse::<Reference>()?;
+    let base = place_arg::image("--from", args.from.as_deref().unwrap_or_default())?;
+    let wheels = wheels(args.wheels.as_deref())?;
     let mut services = Vec::new();
     for name in args.projects.iter().flat_map(|text| text.split_whitespace()) {
         let (name, wants) = args.service.wants(name)?;
         let destinations = args
             .outputs
             .iter()
-            .map(|output| destination(output, &name))
+            .map(|output| {
+                place_arg::image_destination("--output", &output.replace(PLACEHOLDER, &name))
+            })
             .collect::<Result<Vec<Reference>, _>>()?;
         services.push(ServiceImage { spec: args.system.spec(&name, wants)?, destinations });
     }
