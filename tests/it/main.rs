@@ -17,6 +17,7 @@ mod foreign_image;
 mod harbour;
 mod imports;
 mod command_line;
+mod container;
 mod diff;
 mod gc;
 mod install;
