@@ -91,6 +91,11 @@ pub(super) enum CliError {
     /// There are none where they should be.
     #[error("there are no wheels in `{place}`")]
     NoWheelsIn { place: String },
+    /// An option was typed that means nothing for an environment alone.
+    #[error(
+        "`{option}` means nothing with `--prefix`, which makes a Python environment and nothing else"
+    )]
+    NotWithPrefix { option: String },
     /// A whole service can only be put into a root by root.
     #[error("a whole service goes into a root file system, which only root may write")]
     NotRoot,
@@ -131,6 +136,7 @@ impl CliError {
         match self {
             Self::Input(_) | Self::Lock(_) | Self::Url { .. } | Self::Value { .. } => WRONG_INPUT,
             Self::NoStore | Self::NotAStore { .. } => WRONG_INPUT,
+            Self::NotWithPrefix { .. } => WRONG_INPUT,
             Self::NoWheels | Self::NoWheelsIn { .. } | Self::NotRoot | Self::RunningMachine => {
                 WRONG_INPUT
             }

@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 
 use super::exit::CliError;
 use super::index_args::IndexArgs;
@@ -26,12 +27,15 @@ use crate::resolve::resolution::ResolveError;
 use crate::service::environment::Visible;
 use crate::service::prefix::{Existing, Prefix};
 
+/// The options that say what a service has beside its Python environment, by the names of their fields.
+const ROOT_OPTIONS: [&str; 6] = ["dist_packages", "extra_bindep", "uid", "gid", "plugin", "steps"];
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The project is the set's own wheel of it, or is built from its source; all that it needs, to run and
 to be built, comes from the set. The network is used only for a source, or a set, that is elsewhere.
 
-With --prefix it is a Python environment. Without, in a Dockerfile's RUN and as root, it is the
+With --prefix it is a Python environment, to which profiles add their Python packages. Without, in a Dockerfile's RUN and as root, it is the
 whole service in this root file system: the distribution's packages, user and directories, the
 environment at /var/lib/openstack, the project's steps, and what it is made of in
 /etc/image_info. Nothing of what it was built with stays.
@@ -80,12 +84,29 @@ pub(super) struct InstallArgs {
     index: IndexArgs,
 }
 
-/// Runs `loci install`.
-pub(super) fn run(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliError> {
+/// Runs `loci install`, as it was read from `matches`.
+pub(super) fn run(
+    global: &GlobalArgs,
+    args: &InstallArgs,
+    matches: &ArgMatches,
+) -> Result<ExitCode, CliError> {
     match &args.prefix {
-        Some(prefix) => into_prefix(global, args, prefix),
+        Some(prefix) => {
+            if let Some(option) = meant_for_a_root(matches) {
+                return Err(CliError::NotWithPrefix { option });
+            }
+            into_prefix(global, args, prefix)
+        }
         None => into_root(global, args),
     }
+}
+
+/// The first option that was typed and means nothing for an environment alone. Variables are those of a whole
+/// Dockerfile, and are no fault.
+fn meant_for_a_root(matches: &ArgMatches) -> Option<String> {
+    let matches = matches.subcommand_matches("install")?;
+    let is_typed = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    ROOT_OPTIONS.iter().find(is_typed).map(|id| format!("--{}", id.replace('_', "-")))
 }
 
 fn into_prefix(
@@ -93,7 +114,9 @@ fn into_prefix(
     args: &InstallArgs,
     prefix: &Path,
 ) -> Result<ExitCode, CliError> {
-    let (_, wants) = args.service.wants(&args.project)?;
+    let (name, mut wants) = args.service.wants(&args.project)?;
+    let python_packages = args.system.python_packages(&name)?;
+    wants.packages.extend(python_packages.requirements);
     let wheels = wheels(Some(&args.wheels))?;
     let prefix = Prefix {
         path: settled(prefix)
@@ -103,7 +126,13 @@ fn into_prefix(
     };
     let display = global.display();
     // It asks the Python and waits for its answer: a signal must not have to wait for that.
-    let workshop = args.shop.open(global, &args.index, Events::to(display.reporter()))?;
+    let events = Events::to(display.reporter());
+    for profile in python_packages.unknown {
+        events.warn(format!(
+            "nothing asks for the profile `{profile}` in the Python packages of `{name}`"
+        ));
+    }
+    let workshop = args.shop.open(global, &args.index, events)?;
     let outcome = block_on(async move {
         let _lease = workshop.store.lease()?;
         let constraints = workshop.documents(&args.constraints).await?;
@@ -135,6 +164,12 @@ fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliErr
         drop(display);
         let site = prepared?.site;
         global.say(&summary::prepared(site.packages.count(), paint()));
+        if global.json {
+            output::print_json(&serde_json::json!({
+                "project": name,
+                "distribution": site.packages.listed(),
+            }))?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let (wheels, epoch) = (wheels(Some(&args.wheels))?, source_date_epoch()?);
@@ -206,6 +241,23 @@ fn settled(path: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_typed_for_a_root_is_no_option_of_a_prefix() {
+        let command = crate::cli::testing::command();
+        let read = |words: &str| {
+            let words = ["loci", "install", "x"].into_iter().chain(words.split_whitespace());
+            meant_for_a_root(&command.clone().try_get_matches_from(words).unwrap())
+        };
+        assert_eq!(
+            read("--prefix p --profiles x --extra-pydep x --distro x --project-release x"),
+            None
+        );
+        for id in ROOT_OPTIONS {
+            let option = format!("--{}", id.replace('_', "-"));
+            assert_eq!(read(&format!("--prefix p {option} 1")), Some(option));
+        }
+    }
 
     #[test]
     fn a_prefix_has_no_way_back_in_it() {

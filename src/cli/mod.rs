@@ -102,8 +102,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let project = std::env::var("PROJECT").ok();
     let matches = arguments::matches(Cli::command(), &args, project.as_deref());
-    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
+    let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match read {
+        Ok(read) => read,
         Err(error) => {
             // Help and version are results and go to standard output; a broken pipe there is no fault.
             let _ = error.print();
@@ -114,7 +115,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match &cli.command {
         Command::Build(args) => build::run(&cli.global, args),
         Command::Lock(args) => lock::run(&cli.global, args),
-        Command::Install(args) => install::run(&cli.global, args),
+        Command::Install(args) => install::run(&cli.global, args, &matches),
         Command::Copy(args) => copy::run(&cli.global, args),
         Command::Image(args) => image::run(&cli.global, args),
         Command::Bindep(args) => bindep::run(&cli.global, args),

@@ -5,10 +5,12 @@ use std::path::Path;
 use clap::Args;
 use url::Url;
 
+use super::distro_arg;
 use super::exit::{CliError, bare};
 use super::project_arg;
 use super::words_arg::{self, Words};
 use crate::input::bindep::BindepFile;
+use crate::input::bindep::active::Active;
 use crate::input::document::Document;
 use crate::input::lists::{self, Kind};
 use crate::input::project::ProjectSource;
@@ -20,7 +22,7 @@ use crate::service::packages::name::PackageName;
 use crate::service::project_account::{DEFAULT_ID, ProjectAccount};
 use crate::vocab::account::{AccountName, AccountWordError};
 use crate::vocab::distro::Distro;
-use crate::vocab::requirement::ExtraName;
+use crate::vocab::requirement::{ExtraName, Requirement};
 
 /// What a service consists of.
 #[derive(Debug, Args)]
@@ -144,7 +146,46 @@ impl ServiceArgs {
     }
 }
 
+/// Python packages that profiles and lists add to an environment.
+#[derive(Debug, Default)]
+pub(super) struct PythonPackages {
+    /// What is to be installed.
+    pub(super) requirements: Vec<Requirement>,
+    /// The profiles that nothing asks for.
+    pub(super) unknown: Vec<String>,
+}
+
 impl SystemArgs {
+    /// What the profiles and further lists add to the Python environment of the project `name`: what its list has
+    /// for every service is for images.
+    pub(super) fn python_packages(&self, name: &str) -> Result<PythonPackages, CliError> {
+        let profiles: Vec<&str> = self.profiles.split_whitespace().collect();
+        let files: Vec<&str> = words_arg::all(&self.extra_pydep).collect();
+        if profiles.is_empty() && files.is_empty() {
+            return Ok(PythonPackages::default());
+        }
+        let distro = distro_arg::distro(given(self.distro.as_deref()))?;
+        let own = lists::of_project(name, Kind::Python)
+            .unwrap_or_else(|| lists::of_every_service(Kind::Python));
+        let mut more = BindepFile::default();
+        for file in files {
+            more.join(BindepFile::parse(&Document::read(Path::new(file))?)?);
+        }
+        let release = given(self.project_release.as_deref());
+        let none = Active::of_project(name, release, &distro);
+        let all = Active::of_project(name, profiles.iter().copied().chain(release), &distro);
+        let always = own.requirements(&none)?;
+        let mut requirements = own.requirements(&all)?;
+        requirements.retain(|requirement| !always.contains(requirement));
+        requirements.extend(more.requirements(&all)?);
+        // What is meant for the distribution's packages is meant for something, too.
+        let mut known = lists::profiles();
+        known.extend(own.profiles().user);
+        known.extend(more.profiles().user);
+        let unknown = lists::unknown(profiles.into_iter(), &known).map(str::to_owned).collect();
+        Ok(PythonPackages { requirements, unknown })
+    }
+
     /// The service `name`, which is to consist of `wants`.
     pub(super) fn spec(&self, name: &str, wants: Wants) -> Result<ServiceSpec, CliError> {
         let account_name: AccountName =
@@ -413,6 +454,33 @@ mod tests {
         // LOCI names user and directories by the project, however it is written.
         for (words, name) in [("Nova[x]", "nova"), (" nova ", "nova"), ("heat", "heat")] {
             assert_eq!(account(words).unwrap().project.as_str(), name);
+        }
+    }
+
+    #[test]
+    fn profiles_add_python_packages() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("more.txt");
+        std::fs::write(&list, "mine [special]\nalways\nother [nowhere]\n").unwrap();
+        let extra = format!("--extra-pydep|{}", list.display());
+        let packages = |words: &str| {
+            let words = format!("x|--distro|debian-12|{words}");
+            let words = words.trim_end_matches('|').split('|');
+            let line = Line::try_parse_from(std::iter::once("loci").chain(words)).unwrap();
+            let found = line.system.python_packages("keystone").unwrap();
+            let names: Vec<_> = found.requirements.iter().map(ToString::to_string).collect();
+            (names.join(" "), found.unknown.join(" "))
+        };
+        for (words, expected, unknown) in [
+            ("", "", ""),
+            ("--profiles|apache", "", ""),
+            ("--profiles|fluent ldap", "fluent-logger ldappool python-ldap", ""),
+            ("--profiles|nonesuch", "", "nonesuch"),
+            (&extra, "always", ""),
+            (&format!("--profiles|special|{extra}"), "mine always", ""),
+        ] {
+            let (names, found) = packages(words);
+            assert_eq!((names.as_str(), found.as_str()), (expected, unknown), "{words}");
         }
     }
 

@@ -267,3 +267,21 @@ fn build_constraints_hold_for_the_project_too() {
     assert!(run.err.contains("`tool`"), "{}", run.err);
     assert!(!world.path("bound").exists());
 }
+
+#[test]
+fn profiles_add_their_packages_and_what_is_for_a_root_is_refused() {
+    let world = world();
+    world.write("more.txt", "gamma\nalpha [special]\n");
+    let install = "install beta --wheels dir:set --distro debian-12";
+    world.loci(&format!("{install} --prefix a --extra-pydep more.txt")).good();
+    assert_eq!(found(&world, "a"), "beta 2.1 loci \ngamma 0.3 loci \n");
+    let mut command = world.command(&format!("{install} --prefix b"));
+    command.env("PROFILES", "special").env("EXTRA_PYDEP", "more.txt").env("DIST_PACKAGES", "vim");
+    world.run(command.env("UID", "7")).good();
+    assert_eq!(found(&world, "b"), "alpha 1.0 loci \nbeta 2.1 loci \ngamma 0.3 loci \n");
+    let run = world.loci(&format!("{install} --prefix c --uid 7")).ends(2);
+    insta::assert_snapshot!(run.err, @"error: `--uid` means nothing with `--prefix`, which makes a Python environment and nothing else");
+    let run =
+        world.loci(&format!("{install} --prefix c --progress lines --profiles nonesuch")).good();
+    insta::assert_snapshot!(run.err.lines().next().unwrap_or_default(), @"warning: nothing asks for the profile `nonesuch` in the Python packages of `beta`");
+}

@@ -341,8 +341,11 @@ fn requirements_are_packages_alone() {
         .with("PROJECT", "requirements")
         .with("DIST_PACKAGES", "tree");
     let before = listing(&container.dir);
-    let run = container.run("loci install").good();
+    let run = container.run("loci install --json").good();
     insta::assert_snapshot!(run.err, @"installed 26 packages");
+    assert_eq!(run.json()["project"], "requirements");
+    let packages = run.json()["distribution"].as_array().unwrap().clone();
+    assert!(packages.len() == 26 && packages.contains(&"tree".into()), "{packages:?}");
     let after = listing(&container.dir);
     // Among them is git, which brings a group.
     let own = ["var/lib/dpkg/there", "etc/group"];
