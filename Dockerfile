@@ -39,6 +39,19 @@ ARG PLUGIN
 ARG PIP_PACKAGES
 ARG PIP_ARGS
 ARG PIP_WHEEL_ARGS
+ARG PIP_BUILD_CONSTRAINT
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
+ARG PIP_NO_INDEX
+ARG PIP_PRE
+ARG PIP_NO_BINARY
+ARG PIP_ONLY_BINARY
+ARG PIP_TRUSTED_HOST
+ARG PIP_CERT
+ARG PIP_PROXY
+ARG PIP_RETRIES
+ARG PIP_DEFAULT_TIMEOUT
 ARG KEEP_ALL_WHEELS
 ARG DIST_PACKAGES
 ARG EXTRA_BINDEP
@@ -47,6 +60,18 @@ ARG REGISTRY_PROTOCOL
 ARG REGISTRY_INSECURE
 ARG LOCI_PYTHON
 ARG LOCI_STEPS
+ARG LOCI_JOBS
+ARG LOCI_OFFLINE
+ARG LOCI_PROGRESS
+ARG SOURCE_DATE_EPOCH
+# What the steps of keystone and nova take: see steps/.
+ARG LIBOAUTH2_URL
+ARG LIBOAUTH2_SHA256
+ARG MOD_OAUTH2_URL
+ARG MOD_OAUTH2_SHA256
+ARG NOVA_TSS_USER
+ARG NOVA_TSS_UID
+ARG NOVA_TSS_GID
 ARG NOVNC_REPO
 ARG NOVNC_REF
 ARG SPICE_REPO
@@ -59,5 +84,10 @@ RUN --mount=type=bind,from=loci,source=/,target=/mnt \
     --mount=type=bind,from=wheels,source=/,target=/media \
     --mount=type=bind,source=.,target=/srv \
     cd /srv && WHEELS="${WHEELS:-dir:/media}" /mnt/loci install
+# What is known here, by the names that `loci build` has for it; the version that a base's label tells is its own.
+ARG FROM
 LABEL org.opencontainers.image.title=$PROJECT \
-    org.openstack.loci.project=$PROJECT
+    org.opencontainers.image.version= \
+    org.opencontainers.image.base.name=$FROM \
+    org.openstack.loci.project=$PROJECT \
+    org.openstack.loci.ref=$PROJECT_REF

@@ -10,10 +10,19 @@
 #   LOCI=... STATIC=... tests/services.sh   STATIC is linked so that it runs in any root
 #
 # It needs root, Debian's archives and the package index. What is missing is named, and what needs it is
-# skipped. KEEP=1 leaves the folder with all that was made; BASE=FILE takes the base from a tar.
+# skipped; with CI=true that is a failure. KEEP=1 leaves the folder with all that was made; BASE=FILE takes the
+# base from a tar.
 set -euo pipefail
+# What services are made of is said here alone. UID is bash's own, which cannot be unset in it.
+ours=(PROJECT PROJECT_REPO PROJECT_REF PROJECT_RELEASE PROJECT_PIP_EXTRAS EXTRA_PROJECTS WHEELS FROM
+    PROFILES DISTRO UID GID PLUGIN PIP_PACKAGES DIST_PACKAGES EXTRA_BINDEP EXTRA_PYDEP PIP_ARGS PIP_WHEEL_ARGS
+    PIP_BUILD_CONSTRAINT KEEP_ALL_WHEELS REGISTRY_PROTOCOL REGISTRY_INSECURE LOCI_BUILD_PYTHON LOCI_STEPS
+    SOURCE_DATE_EPOCH LIBOAUTH2_URL LIBOAUTH2_SHA256 MOD_OAUTH2_URL MOD_OAUTH2_SHA256 NOVA_TSS_USER NOVA_TSS_UID
+    NOVA_TSS_GID NOVNC_REPO NOVNC_REF SPICE_REPO SPICE_REF)
+if [ -z "${SERVICES_ALONE:-}" ]; then
+    exec env "${ours[@]/#/--unset=}" SERVICES_ALONE=1 bash "$0" "$@"
+fi
 cd "$(dirname "$0")/.."
-here=$PWD
 
 services=${1:-keystone nova neutron glance cinder heat horizon ironic octavia manila}
 suite=${SUITE:-bookworm}
@@ -33,7 +42,6 @@ LOCI=$(realpath "$LOCI") STATIC=$(realpath "$STATIC")
 work=$(mktemp -d "${WORK:-${TMPDIR:-/tmp}}/services.XXXXXX")
 . tests/parts.sh
 export LOCI_STORE=$work/store LOCI_PROGRESS=none LOCI_PYTHON=python3
-unset REGISTRY_PROTOCOL REGISTRY_INSECURE WHEELS PROJECT SOURCE_DATE_EPOCH UID_ GID PROFILES 2>/dev/null || true
 
 say() {
     echo "services: $*" >&2
@@ -42,8 +50,13 @@ fail() {
     say "FAILED: $*"
     exit 1
 }
+# What is not there is nobody's fault but where everything has to be.
+absence() {
+    [ "${CI:-}" != true ] || fail "$*, and nothing is skipped in CI"
+    say "SKIPPED $*"
+}
 skip() {
-    say "skipped, $*"
+    absence "all of it: $*"
     exit 0
 }
 
@@ -198,6 +211,9 @@ printf 'FROM loci-assembled/%s\nRUN apt-get update && apt-get install -y --no-in
 say 'other readers'
 # Some take capitals in a path for those of a name.
 cd "$work"
+for reader in skopeo umoci buildah podman; do
+    command -v "$reader" >/dev/null || absence "$reader: there is no \`$reader\` here"
+done
 if command -v skopeo >/dev/null; then
     skopeo inspect "oci:images:$first" >/dev/null || fail skopeo
 fi

@@ -127,6 +127,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 #[cfg(test)]
+mod dockerfile_tests;
+
+#[cfg(test)]
 mod testing {
     //! The whole command, for tests of how it is read.
 

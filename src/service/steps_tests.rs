@@ -101,12 +101,16 @@ fn what_keystone_needs() {
     let sha = "0".repeat(64);
     let url = ("MOD_OAUTH2_URL", "https://example.org/mod_oauth2.deb");
     let set = [url, ("MOD_OAUTH2_SHA256", &sha)];
-    let plan = planned(&builtin("keystone"), "platform:dpkg mod_oauth2", &set).unwrap();
+    for apart in ["apache", "mod_oauth2"] {
+        let profiles = format!("platform:dpkg {apart}");
+        assert_eq!(planned(&builtin("keystone"), &profiles, &set).unwrap(), StepPlan::default());
+    }
+    let plan = planned(&builtin("keystone"), "platform:dpkg apache mod_oauth2", &set).unwrap();
     insta::assert_snapshot!(shown(&plan), @r#"
     install https://example.org/mod_oauth2.deb
     run ["a2enmod", "--quiet", "oauth2"] as 0 in /
     "#);
-    let error = planned(&builtin("keystone"), "mod_oauth2", &[url]).unwrap_err();
+    let error = planned(&builtin("keystone"), "apache mod_oauth2", &[url]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the step `mod_oauth2` needs the SHA-256 of what it fetches, not ``"
