@@ -25,7 +25,7 @@ fn variables(verb: &[&str]) -> BTreeSet<String> {
 }
 
 #[track_caller]
-fn case(dockerfile: &str, read: BTreeSet<String>) {
+fn case(dockerfile: &str, read: &BTreeSet<String>) {
     let passed = arguments(dockerfile);
     // A store below the root would stay in the image.
     let missing: Vec<_> = read
@@ -45,10 +45,10 @@ fn every_variable_is_a_build_argument() {
     }
     read.insert("SOURCE_DATE_EPOCH".into());
     assert!(read.contains("MOD_OAUTH2_URL") && read.contains("PROFILES"));
-    case(SERVICE, read);
+    case(SERVICE, &read);
     let mut read = variables(&["build", "requirements"]);
     read.insert("SOURCE_DATE_EPOCH".into());
-    case(REQUIREMENTS, read);
+    case(REQUIREMENTS, &read);
 }
 
 /// The same as those of `loci build`, as far as a Dockerfile can know.
