@@ -315,7 +315,7 @@ fn config(base: &Base, addition: &Addition, added: &[BlobRef]) -> Map<String, Va
     config
 }
 
-/// The base's variables, with `first` before what its PATH has.
+/// The base's variables, with `first` before what its PATH has, wherever that has them.
 fn environment(base: Option<&Value>, first: &[String]) -> Vec<Value> {
     /// What engines take where an image does not say.
     const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -325,13 +325,38 @@ fn environment(base: Option<&Value>, first: &[String]) -> Vec<Value> {
         .position(|variable| variable.as_str().is_some_and(|text| text.starts_with("PATH=")));
     let before = at.and_then(|at| variables[at].as_str()?.strip_prefix("PATH=").map(str::to_owned));
     let before = before.as_deref().unwrap_or(USUAL);
-    // Upon an image that has them first already, once is enough.
-    let new = first.iter().filter(|dir| before.split(':').all(|there| there != dir.as_str()));
-    let path: Vec<&str> = new.map(String::as_str).chain([before]).collect();
+    let others = before.split(':').filter(|there| first.iter().all(|dir| dir != there));
+    let path: Vec<&str> = first.iter().map(String::as_str).chain(others).collect();
     let path = format!("PATH={}", path.join(":"));
     match at {
         Some(at) => variables[at] = path.into(),
         None => variables.push(path.into()),
     }
     variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_goes_first() {
+        let path = |variables: Value| {
+            let variables = environment(Some(&variables), &["/own/bin".to_owned()]);
+            variables.iter().map(|text| text.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        for (before, after) in [
+            (json!(["PATH=/usr/bin:/bin", "LANG=C"]), "PATH=/own/bin:/usr/bin:/bin LANG=C"),
+            (json!(["PATH=/own/bin:/usr/bin"]), "PATH=/own/bin:/usr/bin"),
+            (json!(["PATH=/usr/bin:/own/bin:/bin"]), "PATH=/own/bin:/usr/bin:/bin"),
+            (json!(["PATH=/own/bin:/bin:/own/bin"]), "PATH=/own/bin:/bin"),
+            (json!(["PATH=/own/bin/x"]), "PATH=/own/bin:/own/bin/x"),
+            (
+                json!(["LANG=C"]),
+                "LANG=C PATH=/own/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            ),
+        ] {
+            assert_eq!(path(before.clone()), after, "{before}");
+        }
+    }
 }

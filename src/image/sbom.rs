@@ -18,6 +18,7 @@ use super::packages::{DistributionPackage, System};
 use crate::store::layout::canonical_json;
 use crate::store::set::Origin;
 use crate::vocab::digest::Digest;
+use crate::vocab::distro::Packaging;
 use crate::vocab::requirement::PackageName;
 use crate::vocab::wheel_filename::WheelFilename;
 
@@ -130,20 +131,21 @@ impl Sbom {
         serde_json::from_str(text).ok().map(Self)
     }
 
-    /// The bill of a service: its wheels, the packages of the distribution beneath them, and the base image.
+    /// The bill of a service: its wheels, the packages of the distribution beneath them, of a kind, and the base
+    /// image.
     #[must_use]
     pub fn of_service(
         subject: &Subject,
         wheels: &[ListedWheel],
         earlier: &Earlier,
-        (system, packages): (Option<&System>, &[DistributionPackage]),
+        (system, packaging, packages): (Option<&System>, Packaging, &[DistributionPackage]),
         base: Option<&BaseImage>,
     ) -> Self {
         let mut components: Vec<Component> = base.map(of_base).into_iter().collect();
         components.extend(system.map(of_system));
         components.extend(wheels.iter().map(of_wheel));
         components.extend(earlier.components());
-        components.extend(packages.iter().map(|package| of_package(package, system)));
+        components.extend(packages.iter().map(|package| of_package(package, packaging, system)));
         Self::of(subject, components)
     }
 
@@ -270,23 +272,32 @@ fn of_wheel(wheel: &ListedWheel) -> Component {
     }
 }
 
-/// How the packages of a distribution are called by package URLs; deb's are those of dpkg.
-fn of_package(package: &DistributionPackage, system: Option<&System>) -> Component {
+/// How the packages of a distribution are called by package URLs: by what installs them, which a distribution
+/// shares with those that it is made of.
+fn of_package(
+    package: &DistributionPackage,
+    packaging: Packaging,
+    system: Option<&System>,
+) -> Component {
     let DistributionPackage { name, version, architecture, .. } = package;
-    let id = system.map_or("debian", |system| system.id.as_str());
-    let distro = system.map(|system| format!("{}-{}", system.id, system.version));
+    let id = system.map(|system| system.id.as_str()).filter(|id| !id.is_empty());
+    let distro = system.map(|system| match system.version.as_str() {
+        // Debian's unstable has none.
+        "" => system.id.clone(),
+        version => format!("{}-{version}", system.id),
+    });
     let mut qualifiers = vec![("arch", architecture.clone())];
     qualifiers.extend(distro.map(|distro| ("distro", distro)));
-    let purl = match id {
-        "debian" | "ubuntu" => purl("deb", Some(id), name, version, &qualifiers),
-        _ => {
+    let purl = match packaging {
+        Packaging::Dpkg => purl("deb", id, name, version, &qualifiers),
+        Packaging::Rpm => {
             // An epoch is a part of deb's versions, and beside those of rpm.
             let (epoch, version) = match version.split_once(':') {
                 Some((epoch, version)) => (Some(epoch), version),
                 None => (None, version.as_str()),
             };
             qualifiers.extend(epoch.map(|epoch| ("epoch", epoch.to_owned())));
-            purl("rpm", Some(id), name, version, &qualifiers)
+            purl("rpm", id, name, version, &qualifiers)
         }
     };
     Component {

@@ -148,7 +148,13 @@ fn a_service_has_more_beneath_it() {
     let subject =
         Subject { name: "keystone".into(), version: Some("28.0.0".into()), created: None };
     let earlier = Earlier::default();
-    let sbom = Sbom::of_service(&subject, &[], &earlier, (Some(&system), &packages), Some(&base));
+    let sbom = Sbom::of_service(
+        &subject,
+        &[],
+        &earlier,
+        (Some(&system), Packaging::Dpkg, &packages),
+        Some(&base),
+    );
     insta::assert_snapshot!(text(&sbom), @r#"
     {
       "bomFormat": "CycloneDX",
@@ -225,20 +231,32 @@ fn a_service_has_more_beneath_it() {
 #[test]
 fn packages_have_urls() {
     let of = |id: &str, version: &str| {
-        let system = System { id: id.into(), version: "9".into(), name: String::new() };
+        let (id, release) = id.split_once(' ').unwrap_or((id, "9"));
+        let packaging = match id {
+            "centos" | "opensuse-leap" => Packaging::Rpm,
+            _ => Packaging::Dpkg,
+        };
+        let system = System { id: id.into(), version: release.into(), name: String::new() };
         let package = DistributionPackage {
             name: "httpd".into(),
             version: version.into(),
             architecture: "x86_64".into(),
             bytes: 0,
         };
-        of_package(&package, Some(&system)).purl.unwrap()
+        of_package(&package, packaging, Some(&system)).purl.unwrap()
     };
     assert_eq!(of("centos", "2.4-1"), "pkg:rpm/centos/httpd@2.4-1?arch=x86_64&distro=centos-9");
     assert_eq!(
         of("centos", "1:2.4-1"),
         "pkg:rpm/centos/httpd@2.4-1?arch=x86_64&distro=centos-9&epoch=1"
     );
+    assert_eq!(
+        of("opensuse-leap 15.6", "2.4-1"),
+        "pkg:rpm/opensuse-leap/httpd@2.4-1?arch=x86_64&distro=opensuse-leap-15.6"
+    );
+    // Whoever is like Debian packs as Debian does.
+    assert_eq!(of("raspbian", "2.4"), "pkg:deb/raspbian/httpd@2.4?arch=x86_64&distro=raspbian-9");
+    assert_eq!(of("debian ", "2.4"), "pkg:deb/debian/httpd@2.4?arch=x86_64&distro=debian");
     assert_eq!(of("ubuntu", "1:2.4"), "pkg:deb/ubuntu/httpd@1:2.4?arch=x86_64&distro=ubuntu-9");
 }
 
@@ -259,7 +277,7 @@ fn what_was_there_before_is_told_as_it_was() {
         (name.parse().unwrap(), version.to_owned())
     });
     let earlier = Earlier { packages: packages.to_vec(), bill: Sbom::parse(&text) };
-    let bill = Sbom::of_service(&subject(), &[], &earlier, (None, &[]), None);
+    let bill = Sbom::of_service(&subject(), &[], &earlier, (None, Packaging::Dpkg, &[]), None);
     let components = bill.0.components.unwrap();
     let told: Vec<_> = components
         .iter()

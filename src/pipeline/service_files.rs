@@ -15,7 +15,7 @@ use crate::service::image_info::{BILL, ImageInfo, LOCK};
 use crate::service::node::Node;
 use crate::vocab::civil::Civil;
 use crate::vocab::digest::Digest;
-use crate::vocab::distro::Distro;
+use crate::vocab::distro::{Distro, Packaging};
 use crate::vocab::requirement::PackageName;
 use crate::wheel::archive::WheelArchive;
 use crate::wheel::direct_url::DirectUrl;
@@ -111,7 +111,10 @@ fn bill(name: &str, composed: &Composed, wheels: &[ListedWheel], footing: &Footi
         .collect();
     let bill = composed.present().and_then(|present| present.bill.as_deref()).and_then(Sbom::parse);
     let earlier = Earlier { packages: composed.kept().into_iter().collect(), bill };
-    Sbom::of_service(&subject, wheels, &earlier, (Some(&system), &packages), footing.base.as_ref())
+    // Packages that nobody knows how to list are none.
+    let packaging = footing.distro.packaging().unwrap_or(Packaging::Dpkg);
+    let distribution = (Some(&system), packaging, &packages[..]);
+    Sbom::of_service(&subject, wheels, &earlier, distribution, footing.base.as_ref())
 }
 
 /// Which wheels are installed; an installer finds them in the set by their names. Of packages that were there before,
