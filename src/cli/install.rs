@@ -157,10 +157,11 @@ fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliErr
     root_guard::open_up();
     let (name, wants) = args.service.wants(&args.project)?;
     let spec = args.system.spec(&name, wants)?;
+    let epoch = source_date_epoch()?;
     let display = global.display();
     let events = Events::to(display.reporter());
     if name == REQUIREMENTS {
-        let prepared = block_on(async { Ok(PreparedRoot::prepare(&spec, &events).await?) });
+        let prepared = block_on(async { Ok(PreparedRoot::prepare(&spec, epoch, &events).await?) });
         drop(display);
         let site = prepared?.site;
         global.say(&summary::prepared(site.packages.count(), paint()));
@@ -172,9 +173,9 @@ fn into_root(global: &GlobalArgs, args: &InstallArgs) -> Result<ExitCode, CliErr
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let (wheels, epoch) = (wheels(Some(&args.wheels))?, source_date_epoch()?);
+    let wheels = wheels(Some(&args.wheels))?;
     let (global, _scratch) = global.with_scratch_store()?;
-    let ground = block_on(async { Ok(PreparedRoot::prepare(&spec, &events).await?) })?;
+    let ground = block_on(async { Ok(PreparedRoot::prepare(&spec, epoch, &events).await?) })?;
     let workshop = args.shop.open(&global, &args.index, events)?;
     let outcome = block_on(async move {
         let _lease = workshop.store.lease()?;

@@ -110,9 +110,9 @@ impl Ground {
             Some(text) => text,
             None => {
                 let root = unpacked(workshop, &base).await?;
-                let facts = blocking(move || Ok(RootFacts::read(root.path())?)).await?;
-                memo.put(&base.digest(), &facts.os_release)?;
-                facts.os_release
+                let text = blocking(move || Ok(RootFacts::os_release(root.path())?)).await?;
+                memo.put(&base.digest(), &text)?;
+                text
             }
         };
         let distro = match (Distro::from_os_release(&os_release), named) {

@@ -88,9 +88,13 @@ impl PreparedRoot {
     /// # Errors
     /// When the root does not say what it is, a package cannot be had, or the service's user cannot be as it is
     /// wanted.
-    pub async fn prepare(spec: &ServiceSpec, events: &Events) -> Result<Self, PipelineError> {
+    pub async fn prepare(
+        spec: &ServiceSpec,
+        epoch: u64,
+        events: &Events,
+    ) -> Result<Self, PipelineError> {
         events.stage(Stage::Install, None);
-        let root = Root::live();
+        let root = Root::live().with_epoch(epoch);
         let os_release = RootFacts::os_release(root.dir())?;
         let found = match (Distro::from_os_release(&os_release), &spec.distro) {
             (Ok(found), _) => found,
@@ -155,12 +159,17 @@ impl PreparedRoot {
     ) -> Result<BTreeMap<String, String>, PipelineError> {
         if !self.lent.is_empty() {
             let lent = self.lent.clone();
-            let packages = lent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let names: Vec<_> = lent.iter().map(ToString::to_string).collect();
+            let packages = names.join(", ");
             let task = events.start(Activity::Remove { packages });
-            self.change(task, move |packages| {
-                packages.remove(&lent, &mut |line| tracing::debug!("{line}"))
-            })
-            .await?;
+            let gone = self
+                .change(task, move |packages| {
+                    packages.remove(&lent, &mut |line| tracing::debug!("{line}"))
+                })
+                .await?;
+            for name in gone.removed.keys().filter(|name| !names.contains(*name)) {
+                events.warn(format!("`{name}` went with what was there to fetch sources"));
+            }
             node::write(self.root.dir(), &before.changed_since(&accounts()?))?;
         }
         let (root, distro) = (self.root.clone(), self.distro.clone());
@@ -220,7 +229,7 @@ pub async fn service_root(
 
     let project = spec.name.to_string();
     let mut nodes = skeleton;
-    let (root, events) = (ground.root.clone().with_epoch(epoch), workshop.events.clone());
+    let (root, events) = (ground.root.clone(), workshop.events.clone());
     let packages = composed.freeze();
     let (distro, release) = (ground.distro.clone(), spec.release.clone());
     let files = blocking(move || {

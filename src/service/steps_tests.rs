@@ -119,7 +119,8 @@ fn what_keystone_needs() {
         ["https://example.org/mod/", "https://example.org/.deb", "https://example.org/a.deb/b"]
     {
         let set = [("MOD_OAUTH2_URL", url), ("MOD_OAUTH2_SHA256", &sha)];
-        let error = planned(&builtin("keystone"), "platform:dpkg mod_oauth2", &set).unwrap_err();
+        let error =
+            planned(&builtin("keystone"), "platform:dpkg apache mod_oauth2", &set).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{RootError, io_error};
@@ -129,7 +130,11 @@ impl Difference {
                 // What stays in it is something that is kept, or mounted there.
                 Kind::Directory => drop(fs::remove_dir(&place)),
                 Kind::File | Kind::Link => {
-                    fs::remove_file(&place).map_err(io_error("remove", &place))?;
+                    match fs::remove_file(&place) {
+                        // Something that is still running has removed it.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        other => other.map_err(io_error("remove", &place))?,
+                    }
                 }
             }
         }

@@ -17,7 +17,10 @@ use std::sync::OnceLock;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use rustix::process::pivot_root;
-use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities,
+};
 
 use super::error::{RootError, io_error};
 
@@ -33,6 +36,8 @@ const GONE: i32 = 128 + 15;
 const NOT_FOUND: i32 = 127;
 /// Devices that programs rely on.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// What of `/proc` is of the machine and not of processes.
+const OF_THE_MACHINE: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 /// What of root's power is left to commands: they own all files of their root, and are nobody outside of it. Without
 /// `DAC_READ_SEARCH` no file of the host can be opened by a handle (`open_by_handle_at(2)`).
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
@@ -123,12 +128,15 @@ impl FirstProcess {
             while stdin.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
             std::process::exit(GONE);
         });
+        // Nobody in the root gets at the terminal that loci was started from. The first in a namespace leads no group,
+        // so that it may.
+        rustix::process::setsid().map_err(failed("leave the terminal for", &self.root))?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         // Packages put it into what they make. Where it may not be changed, it stays.
         let _ = rustix::system::sethostname(b"localhost");
         self.mount()?;
         self.enter()?;
-        lose_power();
+        lose_power().map_err(failed("give up capabilities for", &self.root))?;
         let said = |error| io_error("write to", Path::new("stdout"))(error);
         writeln!(out, "{READY}").and_then(|()| out.flush()).map_err(said)?;
 
@@ -153,6 +161,15 @@ impl FirstProcess {
         restrict(&self.root, MountFlags::NODEV);
         let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount("proc", proc, "proc", quiet, None::<&CStr>).map_err(failed("mount", proc))?;
+        // What is set there is set for the whole machine, and asks for no capability.
+        for name in OF_THE_MACHINE {
+            let place = proc.join(name);
+            if place.exists() {
+                mount_bind(&place, &place).map_err(failed("mount", &place))?;
+                mount_remount(&place, MountFlags::BIND | MountFlags::RDONLY | quiet, "")
+                    .map_err(failed("protect", &place))?;
+            }
+        }
 
         mount_memory(dev, MountFlags::NOSUID, c"mode=755")?;
         for name in DEVICES {
@@ -222,14 +239,23 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), RootError> {
 }
 
 /// Takes from all commands that this process starts what root can do beside [`KEPT`].
-fn lose_power() {
+fn lose_power() -> rustix::io::Result<()> {
+    // What is inherited goes before the bounds.
+    clear_ambient_capability_set()?;
+    let own = capabilities(None)?;
+    set_capabilities(None, CapabilitySets { inheritable: CapabilitySet::empty(), ..own })?;
     for bit in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << bit);
-        if !KEPT.contains(one) {
+        if KEPT.contains(one) {
+            continue;
+        }
+        match remove_capability_from_bounding_set(one) {
             // The kernel does not know all of them.
-            let _ = remove_capability_from_bounding_set(one);
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 fn failed(act: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> RootError {
