@@ -1,7 +1,6 @@
 //! `loci store`: look at the store, check it, take names away; and [`gc`], which removes what nothing
 //! holds.
 
-use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -49,11 +48,9 @@ enum What {
 /// Runs `loci store`.
 pub(super) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<ExitCode, CliError> {
     if matches!(args.what, What::Gc(_)) {
-        // What a build without root left behind when it was killed is of users whom only its namespace has.
-        if let Ok(Some(mut command)) = rootless::again(std::env::args_os().skip(1)) {
-            // It comes back only when it cannot start; all but that is removed without it.
-            let _ = command.exec();
-        }
+        // What a build without root left behind when it was killed is of users whom only its namespace has; all else
+        // is removed without one.
+        let _ = rootless::enter();
     }
     let store = global.open_named_store()?;
     match &args.what {

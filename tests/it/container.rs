@@ -129,8 +129,11 @@ impl<'a> Container<'a> {
     }
 }
 
+/// Paths, and what is at each.
+pub type Listing = BTreeMap<String, (String, Vec<u8>)>;
+
 /// Everything in a root that is of an image: its kind, mode, owner, and content or target.
-pub fn listing(root: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
+pub fn listing(root: &Path) -> Listing {
     // Where something is bound or mounted there is only a place for it.
     let is_other = |path: &str| {
         LIBRARIES.contains(&path)

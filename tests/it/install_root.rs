@@ -1,16 +1,28 @@
 //! `loci install PROJECT` in a root file system of its own, as a Dockerfile's RUN does it, and what `loci build` makes of
 //! the same.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use crate::base_image::{APT, BaseMaker};
 use crate::build_service::{build, world};
-use crate::container::{Container, listing, unpacked};
+use crate::container::{Container, Listing, listing, unpacked};
 use crate::support::sdist::SdistMaker;
 use crate::support::wheel::WheelMaker;
 use crate::world::python;
+
+/// Both ways have made the same of a root: every path, with its kind, mode, owner and content.
+#[track_caller]
+fn assert_same(assembled: &Listing, mut installed: Listing) {
+    for (path, (said, content)) in assembled {
+        let (other, bytes) = installed.remove(path).unwrap_or_else(|| panic!("no {path}"));
+        assert_eq!(&other, said, "{path}");
+        // The bill of an image made without an engine names the base, which nobody knows within a RUN.
+        let is_bill = path == "etc/image_info/sbom.cdx.json";
+        assert!(bytes == *content || is_bill, "`{path}` differs");
+    }
+    assert_eq!(installed.keys().collect::<Vec<_>>(), [""; 0]);
+}
 
 #[test]
 fn a_run_makes_what_an_image_without_an_engine_has() {
@@ -21,15 +33,7 @@ fn a_run_makes_what_an_image_without_an_engine_has() {
     let container = Container::new(&world, "root", &BaseMaker::new().unwrap());
     let run = container.install(&format!("keystone {more}")).good();
     insta::assert_snapshot!(run.err, @"installed keystone with 11 packages of the distribution and 6 packages and 46 files of Python in 0 s");
-    let mut installed = listing(&container.dir);
-    for (path, (said, content)) in &assembled {
-        let (other, bytes) = installed.remove(path).unwrap_or_else(|| panic!("no {path}"));
-        assert_eq!(&other, said, "{path}");
-        // The bill of an image made without an engine names the base, which nobody knows within a RUN.
-        let is_bill = path == "etc/image_info/sbom.cdx.json";
-        assert!(bytes == *content || is_bill, "`{path}` differs");
-    }
-    assert_eq!(installed.keys().collect::<Vec<_>>(), [""; 0]);
+    assert_same(&assembled, listing(&container.dir));
     assert_eq!(assembled["etc/keystone"].0, "directory 755 1234:4321");
     assert!(assembled.contains_key("usr/bin/apache2") && assembled.contains_key("usr/bin/tree"));
     // Neither a store nor anything else is left.
@@ -108,7 +112,7 @@ fn what_steps_leave_behind_goes_in_both_ways() {
     container.bind(&world.path("steps"), Path::new("/steps"));
     container.install("keystone --steps /steps").good();
     let installed = listing(&container.dir);
-    let made = |listing: &BTreeMap<String, (String, Vec<u8>)>| -> Vec<String> {
+    let made = |listing: &Listing| -> Vec<String> {
         let is_made = |path: &&String| {
             let starts = ["made", "var/tmp", "var/cache/x", "var/log/y", "root", "srv", "tmp"];
             starts.iter().any(|start| path.starts_with(start))
@@ -247,15 +251,7 @@ fn a_plugin_is_the_same_in_both_ways() {
     container.install("keystone").good();
     let run = container.install("plugin --plugin yes").good();
     insta::assert_snapshot!(run.err, @"installed plugin with 8 packages of the distribution and 6 packages and 7 files of Python in 0 s");
-    let mut installed = listing(&container.dir);
-    for (path, (said, content)) in &assembled {
-        let (other, bytes) = installed.remove(path).unwrap_or_else(|| panic!("no {path}"));
-        assert_eq!(&other, said, "{path}");
-        // Only an image made without an engine knows its base.
-        let is_bill = path == "etc/image_info/sbom.cdx.json";
-        assert!(bytes == *content || is_bill, "`{path}` differs");
-    }
-    assert_eq!(installed.keys().collect::<Vec<_>>(), [""; 0]);
+    assert_same(&assembled, listing(&container.dir));
     // What the service has stays as it is.
     let site = format!("var/lib/openstack/lib/python{}/site-packages", python().version);
     assert!(assembled[&format!("{site}/alpha/data.bin")].1.len() > 100 << 10);

@@ -1,6 +1,5 @@
 //! `loci build PROJECT...`: images of services, without a container engine.
 
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use crate::pipeline::foundation::Refresh;
 use crate::pipeline::service_images::{ImagesJob, ServiceImage, service_images};
 use crate::report::summary;
 use crate::service::root::error::RootError;
-use crate::service::root::rootless::{self, Rootless};
+use crate::service::root::rootless;
 
 /// What stands for a project's name in a destination.
 const PLACEHOLDER: &str = "{project}";
@@ -84,16 +83,7 @@ pub(super) struct ServicesArgs {
 /// Runs `loci build PROJECT...`: as root of a user namespace, where whoever runs it is not root. Where there can be
 /// none it is tried all the same, for what the store remembers needs no root.
 pub(super) fn run(global: &GlobalArgs, args: &ServicesArgs) -> Result<ExitCode, CliError> {
-    let reason = match rootless::again(std::env::args_os().skip(1)) {
-        Ok(None) => None,
-        // It comes back only when it cannot start.
-        Ok(Some(mut command)) => {
-            let program = command.get_program().to_string_lossy().into_owned();
-            let error = command.exec().to_string();
-            Some(Rootless::Run { program, error })
-        }
-        Err(reason) => Some(reason),
-    };
+    let reason = rootless::enter();
     make(global, args).map_err(|error| match (error, reason) {
         (CliError::Pipeline(error), Some(reason))
             if matches!(error, PipelineError::Root(RootError::Private { .. })) =>

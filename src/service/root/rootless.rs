@@ -1,12 +1,13 @@
 //! Being root without being root: a user namespace in which a user's own ids, and the range that
 //! `/etc/subuid` gives them, are those of a whole system.
 //!
-//! A process becomes one by starting itself again in it ([`again`]): from then on it owns what it unpacks, and
+//! A process becomes one by starting itself again in it ([`enter`]): from then on it owns what it unpacks, and
 //! everything else here works as it does for root. Nothing is gained outside of the namespace.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -65,12 +66,27 @@ pub enum Rootless {
     },
 }
 
+/// Makes this process, with the arguments it has, root of a user namespace, by starting this program anew in its place.
+/// It comes back when there is nothing to do, for it is root already, or, with the reason, when it cannot be.
+#[must_use]
+pub fn enter() -> Option<Rootless> {
+    match again(std::env::args_os().skip(1)) {
+        Ok(None) => None,
+        Ok(Some(mut command)) => {
+            let program = command.get_program().to_string_lossy().into_owned();
+            let error = command.exec().to_string();
+            Some(Rootless::Run { program, error })
+        }
+        Err(reason) => Some(reason),
+    }
+}
+
 /// The command that runs this program anew with `arguments`, as root of a user namespace; none when this
 /// process is root already, in a namespace or not. It is meant to replace this process.
 ///
 /// # Errors
 /// [`Rootless`] when it would fail, which is tried.
-pub fn again(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Command>, Rootless> {
+fn again(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Command>, Rootless> {
     if rustix::process::geteuid().is_root() {
         return Ok(None);
     }
