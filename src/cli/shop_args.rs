@@ -17,6 +17,7 @@ use crate::input::rules::PackageRules;
 use crate::pipeline::bench::Bench;
 use crate::pipeline::events::Events;
 use crate::pipeline::limits::Limits;
+use crate::pipeline::service_images::BASE_PYTHON;
 use crate::pipeline::workshop::{MetadataMemo, Workshop};
 use crate::vocab::requirement::Requirement;
 
@@ -63,8 +64,14 @@ impl ShopArgs {
         index: &IndexArgs,
         events: Events,
     ) -> Result<Arc<Workshop>, CliError> {
-        let python = self.python().unwrap_or(Path::new(PYTHON));
-        let workshop = self.open_with(python, global, index, events)?;
+        let workshop = match (self.python(), std::env::var_os(BASE_PYTHON)) {
+            (Some(python), _) => self.open_with(python, global, index, events)?,
+            // This is a base that says so.
+            (None, Some(python)) if !python.is_empty() => {
+                self.open_with(Path::new(&python), global, index, events)?
+            }
+            (None, _) => self.open_with(Path::new(PYTHON), global, index, events)?,
+        };
         workshop.bench.ready()?;
         Ok(workshop)
     }

@@ -30,7 +30,7 @@ use crate::vocab::digest::Digest;
 const GROUNDWORK: usize = 2;
 
 /// The variable by which a base names the Python that services in it are for.
-const PYTHON: &str = "LOCI_PYTHON";
+pub const BASE_PYTHON: &str = "LOCI_BASE_PYTHON";
 
 /// Images to be made upon one base.
 pub struct ImagesJob {
@@ -100,7 +100,8 @@ pub async fn service_images(
     workshop.events.stage(Stage::Resolve, None);
     let base = Base::open(&job.base, std::env::consts::ARCH, &workshop.access()).await?;
     let named = job.services.iter().find_map(|service| service.spec.distro.as_ref());
-    let own = || base.variable(PYTHON).filter(|python| !python.is_empty()).unwrap_or("python3");
+    let own =
+        || base.variable(BASE_PYTHON).filter(|python| !python.is_empty()).unwrap_or("python3");
     let python = job.python.clone().unwrap_or_else(|| own().into());
     let ground =
         Ground::find(&workshop, base.clone(), &python, job.epoch, job.refresh, named).await?;

@@ -202,7 +202,7 @@ fn no_python_of_this_machine_is_asked_for_what_the_set_has() {
             0o755,
             python.replace("/usr/bin/python3", "/usr/bin/python3.55"),
         )
-        .variable("LOCI_PYTHON=python3.55")
+        .variable("LOCI_BASE_PYTHON=python3.55")
         .write(&world.path("named.tar"));
     world.tree("source", &SdistMaker::new("keystone", "31.0").build_requires("setuptools"));
     let base = "--wheels dir:set -o oci:out:x";
