@@ -106,6 +106,12 @@ impl Indexes {
         }
     }
 
+    /// Whether nothing may be asked of anybody else.
+    #[must_use]
+    pub const fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// All that is offered of a project; nothing at all is an empty page.
     ///
     /// # Errors

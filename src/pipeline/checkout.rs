@@ -3,13 +3,18 @@
 use std::borrow::Cow;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 
 use super::error::PipelineError;
+use super::workshop::Workshop;
 use crate::build::builder::BuildSource;
 use crate::vocab::digest::Digest;
 use crate::vocab::redact::redact;
+
+/// How long a repository may take to list what it has.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The tree at `path`, which holds `commit`: it is built once however often it is checked out.
 pub(super) fn commit_source(path: &Path, commit: &str) -> BuildSource {
@@ -65,6 +70,31 @@ pub(super) fn place(url: &str) -> Cow<'_, str> {
     let local = std::path::absolute(url).ok().filter(|path| path.exists());
     let local = local.and_then(|path| path.into_os_string().into_string().ok());
     local.map_or(Cow::Borrowed(url), Cow::Owned)
+}
+
+/// What `url` has: a line for each reference, its commit before it (`git ls-remote`). It is asked from `tree`.
+pub(super) async fn listed(url: &str, tree: &Path) -> Result<String, PipelineError> {
+    let from = place(url);
+    let arguments = ["ls-remote", "--quiet", "--", &from];
+    match tokio::time::timeout(PATIENCE, git(&arguments, tree)).await {
+        Ok(listed) => listed,
+        Err(_) => Err(PipelineError::Git {
+            command: "ls-remote".to_owned(),
+            said: format!("`{}` has not answered for {} s", redact(url), PATIENCE.as_secs()),
+        }),
+    }
+}
+
+/// Whether `url` can be asked: a repository of this machine always.
+///
+/// # Errors
+/// [`PipelineError::Offline`] when it is elsewhere, and nobody may be asked.
+pub(super) fn reachable(workshop: &Workshop, url: &str) -> Result<(), PipelineError> {
+    let is_here = url.starts_with("file://") || matches!(place(url), Cow::Owned(_));
+    if is_here || !workshop.indexes.is_offline() {
+        return Ok(());
+    }
+    Err(PipelineError::Offline { url: redact(url).into_owned() })
 }
 
 /// Runs git in `tree` and returns what it printed.

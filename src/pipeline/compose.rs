@@ -21,9 +21,11 @@ use crate::input::constraints::Constraints;
 use crate::input::document::Document;
 use crate::input::pins::Pins;
 use crate::input::project::ProjectSource;
+use crate::resolve::lock::Lock;
 use crate::resolve::problem::{PinForce, Prereleases, Problem};
 use crate::resolve::resolution::{Resolution, resolve};
 use crate::service::environment::Installation;
+use crate::service::image_info::LOCK;
 use crate::service::present::Present;
 use crate::service::project_account::ENVIRONMENT;
 use crate::vocab::requirement::{PackageName, Requirement};
@@ -239,7 +241,13 @@ impl Composed {
     ) -> Result<Self, PipelineError> {
         let Some(present) = present else { return Ok(self) };
         let prefix: SafePath = ENVIRONMENT.parse().expect("a fixed path");
-        let present = present.suitable(&prefix, minor)?;
+        let mut present = present.suitable(&prefix, minor)?;
+        if let Some(text) = &present.lock
+            && let Err(error) = Lock::from_pylock(&format!("/{LOCK}"), text)
+        {
+            events.warn(format!("{error}; the new lock tells of what is new, and no more"));
+            present.lock = None;
+        }
         let packages = present.packages();
         let mut wheels = Vec::with_capacity(self.wheels.len());
         for wheel in self.wheels {

@@ -252,6 +252,12 @@ pub enum PipelineError {
         /// What it said of it.
         said: String,
     },
+    /// A repository is elsewhere, and nobody may be asked.
+    #[error("the repository `{url}` is elsewhere, and loci was told to stay offline")]
+    Offline {
+        /// Its address, without credentials.
+        url: String,
+    },
     /// A repository does not have what was asked for.
     #[error(
         "`{repository}` has neither branch nor tag {}{}",

@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::blocking;
-use super::checkout::{checkout, git, place, shallow};
+use super::checkout::{checkout, listed, reachable, shallow};
 use super::error::PipelineError;
 use super::release_tree::chosen;
 use super::workshop::Workshop;
@@ -54,7 +54,11 @@ impl KeptTree {
         let trees = workshop.store.kept("trees");
         let by_name = key(&repository, reference);
         let (wanted, commit) = match full_commit(reference) {
-            Some(commit) => (commit.clone(), Some(commit)),
+            // An annotated tag has a name like a commit's, and is one commit for ever.
+            Some(name) => {
+                let commit = references.get::<String>(&by_name).unwrap_or_else(|| name.clone());
+                (name, Some(commit))
+            }
             None => match resolve(workshop, source).await {
                 Ok(Some((name, commit))) => (name, Some(commit)),
                 // What no list has, such as a part of a commit's name, only the whole history can tell.
@@ -83,7 +87,7 @@ impl KeptTree {
                 (tree, blob)
             }
         };
-        if full_commit(reference).is_none() {
+        if reference != tree.commit {
             references.put(&by_name, &tree.commit, &[blob])?;
         }
         Ok(tree)
@@ -116,8 +120,8 @@ async fn resolve(
     workshop: &Workshop,
     source: &Git,
 ) -> Result<Option<(String, String)>, PipelineError> {
-    let from = place(&source.url);
-    let listed = git(&["ls-remote", "--quiet", "--", &from], &workshop.store.tmp_dir()).await?;
+    reachable(workshop, &source.url)?;
+    let listed = listed(&source.url, &workshop.store.tmp_dir()).await?;
     let references: Vec<String> = source.reference.iter().cloned().collect();
     Ok(chosen(&listed, &references).and_then(|name| {
         let commit = commit_of(&listed, &name)?.to_owned();
@@ -142,6 +146,7 @@ async fn fetched(
     wanted: &str,
     is_listed: bool,
 ) -> Result<KeptTree, PipelineError> {
+    reachable(workshop, &source.url)?;
     if is_listed {
         let dir = directory(&workshop.store)?;
         match shallow(&source.url, wanted, dir.path()).await {

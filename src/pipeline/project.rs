@@ -7,7 +7,7 @@ use pep440_rs::VersionSpecifier;
 use pep508_rs::{MarkerTree, VersionOrUrl};
 use url::Url;
 
-use super::checkout::{checkout, commit_source};
+use super::checkout::{checkout, commit_source, reachable};
 use super::error::PipelineError;
 use super::events::{Activity, Ending};
 use super::obtain::Obtainer;
@@ -106,6 +106,7 @@ async fn make(
             Ok(ProjectWheel { wheel: built, direct_url })
         }
         ProjectSource::Git { url, reference } => {
+            reachable(workshop, url)?;
             let tree = tempfile::Builder::new()
                 .prefix("checkout-")
                 .tempdir_in(workshop.store.tmp_dir())?;

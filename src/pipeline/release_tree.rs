@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::checkout::{checkout, git, place, shallow};
+use super::checkout::{checkout, listed, reachable, shallow};
 use super::error::PipelineError;
 use super::events::Activity;
 use super::workshop::Workshop;
@@ -35,6 +35,7 @@ pub async fn release_texts(
     match source {
         ReleaseSource::Directory(tree) => texts(tree, &source.to_string()),
         ReleaseSource::Git { url, references } => {
+            reachable(workshop, url)?;
             let task =
                 workshop.events.start(Activity::Fetch { file: source.to_string(), size: None });
             task.run(|_| async {
@@ -69,7 +70,7 @@ fn texts(tree: &Path, place: &str) -> Result<ReleaseTexts, PipelineError> {
 
 /// Has in `tree` what the first of `references` is that `url` has, and says which one that was.
 async fn fetch(url: &str, references: &[String], tree: &Path) -> Result<String, PipelineError> {
-    let listed = git(&["ls-remote", "--quiet", "--", &place(url)], tree).await?;
+    let listed = listed(url, tree).await?;
     let Some(full) = chosen(&listed, references) else {
         // A commit is in no list, and only whoever has them all knows it by a part of its name.
         if let [commit] = references

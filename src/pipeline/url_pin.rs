@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
-use super::checkout::{checkout, commit_source};
+use super::checkout::{checkout, commit_source, reachable};
 use super::error::{ObtainError, PipelineError};
 use super::events::{Activity, Ending};
 use super::obtain::{Obtained, Obtainer, Outcome};
@@ -68,6 +68,7 @@ impl Obtainer {
         let ProjectSource::Git { url, reference } = source else {
             unreachable!("a URL whose scheme begins with `git+` is a repository's");
         };
+        reachable(&self.workshop, &url)?;
         let tree = tempfile::Builder::new()
             .prefix("checkout-")
             .tempdir_in(self.workshop.store.tmp_dir())

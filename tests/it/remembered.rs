@@ -110,6 +110,7 @@ fn trees_of_steps_are_fetched_once() {
     git(&["commit", "-qm", "x"]);
     git(&["tag", "-a", "v1", "-m", "x"]);
     let first = git(&["rev-parse", "HEAD"]);
+    let tag = git(&["rev-parse", "v1"]);
     let commit = |name: &str| {
         world.write(&format!("pages/{name}.html"), name);
         git(&["add", "."]);
@@ -128,6 +129,7 @@ fn trees_of_steps_are_fetched_once() {
         step("branch", "main"),
         step("commit", &second),
         step("part", &first[..9]),
+        step("tag-itself", &tag),
     ];
     world.write("steps/glance.toml", steps.concat());
     let make = || {
@@ -146,11 +148,11 @@ fn trees_of_steps_are_fetched_once() {
     };
     let run = make().good();
     assert!(!run.err.contains("warning"), "{}", run.err);
-    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/commit/first.html srv/commit/second.html srv/part/first.html srv/tag/first.html");
+    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/commit/first.html srv/commit/second.html srv/part/first.html srv/tag/first.html srv/tag-itself/first.html");
     // A branch is asked for each time, and what is new is fetched.
     let third = commit("third");
     make().good();
-    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/branch/third.html srv/commit/first.html srv/commit/second.html srv/part/first.html srv/tag/first.html");
+    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/branch/third.html srv/commit/first.html srv/commit/second.html srv/part/first.html srv/tag/first.html srv/tag-itself/first.html");
     world.loci("store gc").good();
     let before = world.files("out");
     fs::rename(world.path("pages"), world.path("gone")).unwrap();
@@ -175,6 +177,17 @@ fn trees_of_steps_are_fetched_once() {
     error: the fetch of `file://HERE/pages` failed: `git ls-remote` failed: 'HERE/pages' does not appear to be a git repository
     error: the step's repository `file://HERE/pages` cannot be fetched
       because: `git ls-remote` failed: 'HERE/pages' does not appear to be a git repository
+      hint: name another repository by its variable, or leave the step out by setting that to nothing: nova's are NOVNC_REPO and SPICE_REPO
+    ");
+
+    // Nobody is asked who is elsewhere, when that is not wanted.
+    world
+        .write("steps/glance.toml", step("far", "v1").replace(&url, "https://example.invalid/far"));
+    let arguments = "build glance -o oci:out:x --python python3 --wheels dir:set --offline \
+                     --from docker-archive:base.tar --steps steps";
+    insta::assert_snapshot!(world.loci(arguments).ends(1).err, @r"
+    error: the step's repository `https://example.invalid/far` cannot be fetched
+      because: the repository `https://example.invalid/far` is elsewhere, and loci was told to stay offline
       hint: name another repository by its variable, or leave the step out by setting that to nothing: nova's are NOVNC_REPO and SPICE_REPO
     ");
 }
