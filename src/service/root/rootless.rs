@@ -20,6 +20,11 @@ const SETTINGS: [(&str, &str); 3] = [
     ("user.max_user_namespaces", "0"),
 ];
 
+/// The variable with the words by which git calls ssh.
+const GIT_SSH_COMMAND: &str = "GIT_SSH_COMMAND";
+/// What keys are called that ssh takes by itself (`ssh(1)`, "-i").
+const SSH_KEYS: [&str; 5] = ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"];
+
 /// Why this user cannot be root in a user namespace.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rootless {
@@ -108,6 +113,11 @@ fn again(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Command
     })?;
     let mut command = namespace();
     command.arg(this).args(arguments);
+    let home = std::env::home_dir().unwrap_or_default();
+    let is_set = [GIT_SSH_COMMAND, "GIT_SSH"].iter().any(|name| std::env::var_os(name).is_some());
+    if !is_set && let Some(ssh) = ssh_of(&home) {
+        command.env(GIT_SSH_COMMAND, ssh);
+    }
     Ok(Some(command))
 }
 
@@ -116,6 +126,25 @@ fn namespace() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--map-auto", "--"]);
     command
+}
+
+/// How git is to call ssh in a namespace, so that it has the keys, the known hosts and the settings of who has this
+/// `home`: ssh looks for them where the home of its user is, and that is root there. None when there are none, or the
+/// home is called so that ssh could not be told.
+fn ssh_of(home: &Path) -> Option<String> {
+    let folder = home.join(".ssh");
+    let path = folder.to_str().filter(|path| !path.contains(['\'', '"', '%', '\\', ' ']))?;
+    let has = |name: &&str| folder.join(name).is_file();
+    let mut line = "ssh".to_owned();
+    if has(&"config") {
+        line.push_str(&format!(" -F '{path}/config'"));
+    }
+    for name in SSH_KEYS.iter().filter(|name| has(name)) {
+        line.push_str(&format!(" -o IdentityFile='{path}/{name}'"));
+    }
+    let known: Vec<_> = ["known_hosts", "known_hosts2"].map(|name| format!("{path}/{name}")).into();
+    line.push_str(&format!(" -o 'UserKnownHostsFile={}'", known.join(" ")));
+    folder.is_dir().then_some(line)
 }
 
 /// What there is to know when a namespace could not be made.
@@ -263,5 +292,23 @@ mod tests {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:1000::/home/ann:/bin/sh\n";
         assert_eq!(user_name(passwd, 1000).as_deref(), Some("ann"));
         assert_eq!(user_name(passwd, 7), None);
+    }
+
+    #[test]
+    fn ssh_has_the_settings_of_who_calls() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(ssh_of(home.path()), None);
+        let folder = home.path().join(".ssh");
+        fs::create_dir(&folder).unwrap();
+        for name in ["id_ed25519", "id_ed25519.pub"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        let said = |home: &Path| Some(ssh_of(home)?.replace(home.to_str()?, "~"));
+        insta::assert_snapshot!(said(home.path()).unwrap(), @"ssh -o IdentityFile='~/.ssh/id_ed25519' -o 'UserKnownHostsFile=~/.ssh/known_hosts ~/.ssh/known_hosts2'");
+        fs::write(folder.join("config"), "").unwrap();
+        insta::assert_snapshot!(said(home.path()).unwrap(), @"ssh -F '~/.ssh/config' -o IdentityFile='~/.ssh/id_ed25519' -o 'UserKnownHostsFile=~/.ssh/known_hosts ~/.ssh/known_hosts2'");
+        let odd = home.path().join("it's mine");
+        fs::create_dir_all(odd.join(".ssh")).unwrap();
+        assert_eq!(ssh_of(&odd), None);
     }
 }
