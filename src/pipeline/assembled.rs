@@ -34,7 +34,7 @@ use crate::service::node_layer;
 use crate::service::prefix::PrefixError;
 use crate::service::project_account::ENVIRONMENT;
 use crate::service::root::difference::Difference;
-use crate::service::root::ignored::Ignored;
+use crate::service::root::leftovers::Leftovers;
 use crate::service::root::run::Root;
 use crate::service::root::snapshot::Snapshot;
 use crate::service::root::unpack::unpack;
@@ -54,7 +54,7 @@ const REFERENCE: &str = "org.openstack.loci.ref";
 /// The annotation with the digest of the constraints.
 const CONSTRAINTS: &str = "org.openstack.loci.constraints";
 /// Part of what the outcome of steps is remembered by: changes whenever the same would be done otherwise.
-const STEPS_FORMAT: u32 = 2;
+const STEPS_FORMAT: u32 = 3;
 
 /// A service with all that its image consists of.
 pub(super) struct Assembled {
@@ -229,10 +229,11 @@ impl Assembly<'_> {
                 }
                 let root = Root::private(dir.path())?.with_epoch(epoch);
                 let snapshot = Snapshot::of(dir.path())?;
-                act::act(dir.path(), &plan, &sources.places, &mut |step| {
+                let named = act::act(dir.path(), &plan, &sources.places, &mut |step| {
                     run_step::run(&root, step)
                 })?;
-                let difference = Difference::since(&snapshot, dir.path(), Ignored::OfSteps)?;
+                let leftovers = Leftovers::of_commands(named);
+                let difference = Difference::settle(&snapshot, dir.path(), &leftovers)?;
                 match difference.is_empty() {
                     true => Ok(None),
                     false => Ok(Some(store_layer(&difference, dir.path(), epoch, &store)?)),

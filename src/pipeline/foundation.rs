@@ -31,7 +31,7 @@ use crate::service::packages::Packages;
 use crate::service::packages::name::PackageName;
 use crate::service::root::difference::Difference;
 use crate::service::root::error::RootError;
-use crate::service::root::ignored::Ignored;
+use crate::service::root::leftovers::Leftovers;
 use crate::service::root::run::{CommandLine, Root};
 use crate::service::root::snapshot::Snapshot;
 use crate::service::root::unpack::unpack;
@@ -40,7 +40,7 @@ use crate::vocab::digest::Digest;
 use crate::vocab::distro::Distro;
 
 /// Part of what a foundation is remembered by: changes whenever the same would be made otherwise.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Packages that were installed so long ago are warned of: distributions mend faults every day.
 const OLD: Duration = Duration::from_secs(7 * DAY);
@@ -214,7 +214,8 @@ impl Ground {
                 }
                 let installed = packages.installed()?;
                 let interpreter = ask(&root, &python)?;
-                let difference = Difference::since(&snapshot, dir.path(), Ignored::OfPackages)?;
+                let leftovers = Leftovers::of_packages();
+                let difference = Difference::settle(&snapshot, dir.path(), &leftovers)?;
                 let layer = match difference.is_empty() {
                     true => None,
                     false => Some(store_layer(&difference, dir.path(), epoch, &store)?),

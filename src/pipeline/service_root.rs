@@ -32,7 +32,7 @@ use crate::service::prefix::{Existing, Prefix, PrefixError};
 use crate::service::present::Present;
 use crate::service::project_account::ENVIRONMENT;
 use crate::service::root::difference::Difference;
-use crate::service::root::ignored::Ignored;
+use crate::service::root::leftovers::Leftovers;
 use crate::service::root::run::Root;
 use crate::service::root::snapshot::Snapshot;
 use crate::service::run_step;
@@ -242,9 +242,14 @@ pub async fn service_root(
             Some(present) => extend_all(&workshop, (&prefix.path, present), &composed)?,
         };
         let task = events.start(Activity::Run { step: project_steps(&plan) });
-        let snapshot = Snapshot::of(root.dir())?;
-        act::act(root.dir(), &plan, &sources.places, &mut |step| run_step::run(&root, step))?;
-        Difference::clear(&snapshot, root.dir(), Ignored::OfSteps)?;
+        let act =
+            || act::act(root.dir(), &plan, &sources.places, &mut |step| run_step::run(&root, step));
+        if plan.needs_root() {
+            let snapshot = Snapshot::of(root.dir())?;
+            Difference::settle(&snapshot, root.dir(), &Leftovers::of_commands(act()?))?;
+        } else {
+            act()?;
+        }
         drop(task);
         Ok(files)
     })

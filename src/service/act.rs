@@ -2,7 +2,7 @@
 //!
 //! What was fetched is handed in, and how a command is run in the root is the caller's to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,10 @@ pub enum ActError {
     },
 }
 
-/// Does the steps of `plan` in `root`, in which everything else is already; `run` runs a command there.
+/// Does the steps of `plan` in `root`, in which everything else is already; `run` runs a command there. Says which paths
+/// the steps themselves have written to, as [`Leftovers::of_commands`] takes them.
+///
+/// [`Leftovers::of_commands`]: super::root::leftovers::Leftovers::of_commands
 ///
 /// # Errors
 /// [`ActError`] for the first step that fails; those before it are done.
@@ -84,7 +87,8 @@ pub fn act(
     plan: &StepPlan,
     fetched: &Fetched,
     run: &mut dyn FnMut(&RunStep) -> Result<(), RunFailure>,
-) -> Result<(), ActError> {
+) -> Result<BTreeSet<PathBuf>, ActError> {
+    let mut named = BTreeSet::new();
     for planned in plan.acts() {
         let step = || planned.name.clone();
         let nodes = match &planned.act {
@@ -97,9 +101,11 @@ pub fn act(
                 .map_err(|source| ActError::Copy { step: step(), source })?,
             written => nodes_of(&planned.name, written, fetched)?,
         };
-        node::write(root, &nodes).map_err(|source| ActError::Write { step: step(), source })?;
+        let written = node::write(root, &nodes);
+        let written = written.map_err(|source| ActError::Write { step: step(), source })?;
+        named.extend(written.iter().map(|path| PathBuf::from(path.as_str())));
     }
-    Ok(())
+    Ok(named)
 }
 
 /// All that a plan consists of which needs no root ([`StepPlan::needs_root`]), in its order: what comes

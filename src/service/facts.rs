@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ const ACCOUNTS: [&str; 4] = ["etc/passwd", "etc/group", "etc/shadow", "etc/gshad
 /// Where a system says what it is, the first one before the other (os-release(5)).
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 
+/// Mode and owner of most directories.
+const USUAL: (u32, u32, u32) = (0o755, 0, 0);
+
 /// What is known of a root file system.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootFacts {
@@ -30,6 +34,8 @@ pub struct RootFacts {
     pub environment: Option<Present>,
     accounts: [Option<File>; 4],
     found: BTreeMap<SafePath, Found>,
+    /// Mode and owner of those directories that are not everybody's to read and root's to write.
+    special: BTreeMap<SafePath, (u32, u32, u32)>,
 }
 
 /// What stands at a path.
@@ -106,7 +112,14 @@ impl RootFacts {
             } else {
                 Found::File
             };
-            if let Ok(path) = path.parse() {
+            if let Ok(path) = path.parse::<SafePath>() {
+                if found == Found::Directory {
+                    let metadata = entry.metadata().map_err(failed)?;
+                    let who = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
+                    if who != USUAL {
+                        self.special.insert(path.clone(), who);
+                    }
+                }
                 self.found.insert(path, found);
             }
         }
@@ -131,6 +144,12 @@ impl RootFacts {
     pub fn directories(&self) -> BTreeSet<SafePath> {
         let found = self.found.iter().filter(|(_, found)| **found == Found::Directory);
         found.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// The directories that an engine would not make as they are where a layer has something in them and not them:
+    /// with their modes and owners.
+    pub fn special(&self) -> impl Iterator<Item = (&SafePath, u32, (u32, u32))> {
+        self.special.iter().map(|(path, (mode, uid, gid))| (path, *mode, (*uid, *gid)))
     }
 
     /// Where what is to be at `path` has to stand in a layer: not below a link.

@@ -140,15 +140,15 @@ pub fn read(root: &Path, path: &SafePath) -> Result<Option<Node>, NodeError> {
 /// Puts `nodes` into the directory `root`, one after the other. Parents that are missing become
 /// directories of mode 0755; links on the way are followed inside of the root. Files and links are
 /// replaced in one step, with their mode and owner; a directory that is there keeps what is in it
-/// and gets the mode and owner. Nothing else is touched.
+/// and gets the mode and owner. Nothing else is touched. Says where they have come to stand, the root itself left out.
 ///
 /// # Errors
 /// The first [`NodeError`]; the nodes before it are then written.
-pub fn write(root: &Path, nodes: &[Node]) -> Result<(), NodeError> {
-    nodes.iter().try_for_each(|node| write_one(root, node))
+pub fn write(root: &Path, nodes: &[Node]) -> Result<Vec<SafePath>, NodeError> {
+    nodes.iter().filter_map(|node| write_one(root, node).transpose()).collect()
 }
 
-fn write_one(root: &Path, node: &Node) -> Result<(), NodeError> {
+fn write_one(root: &Path, node: &Node) -> Result<Option<SafePath>, NodeError> {
     let failed = |source| NodeError::Write { path: node.path.clone(), source };
     let no_owner = |source| {
         let Node { path, uid, gid, .. } = node;
@@ -156,7 +156,7 @@ fn write_one(root: &Path, node: &Node) -> Result<(), NodeError> {
     };
     if node.kind == NodeKind::Directory {
         let Some(real) = resolve(&node.path, &mut links_below(root)).map_err(failed)? else {
-            return Ok(());
+            return Ok(None);
         };
         let directory = make_directory(root, &real).map_err(|error| refine(node, error))?;
         let metadata = std::fs::symlink_metadata(&directory).map_err(failed)?;
@@ -164,8 +164,8 @@ fn write_one(root: &Path, node: &Node) -> Result<(), NodeError> {
             chown(&directory, Some(node.uid), Some(node.gid)).map_err(no_owner)?;
         }
         // After the owner, since a change of owner takes set-id bits away.
-        return std::fs::set_permissions(&directory, Permissions::from_mode(node.mode))
-            .map_err(failed);
+        std::fs::set_permissions(&directory, Permissions::from_mode(node.mode)).map_err(failed)?;
+        return Ok(Some(real));
     }
     let real = resolve_parent(&node.path, &mut links_below(root)).map_err(failed)?;
     let parent = match real.parent() {
@@ -179,7 +179,7 @@ fn write_one(root: &Path, node: &Node) -> Result<(), NodeError> {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix(".loci-");
     match &node.kind {
-        NodeKind::Directory => Ok(()),
+        NodeKind::Directory => {}
         NodeKind::File(content) => {
             let mut file = builder.tempfile_in(&parent).map_err(failed)?;
             file.write_all(content).map_err(failed)?;
@@ -189,7 +189,7 @@ fn write_one(root: &Path, node: &Node) -> Result<(), NodeError> {
             }
             let mode = Permissions::from_mode(node.mode);
             file.as_file().set_permissions(mode).map_err(failed)?;
-            file.persist(&place).map(|_| ()).map_err(|error| failed(error.error))
+            file.persist(&place).map_err(|error| failed(error.error))?;
         }
         NodeKind::Symlink(target) => {
             let link = builder
@@ -199,9 +199,10 @@ fn write_one(root: &Path, node: &Node) -> Result<(), NodeError> {
             if (metadata.uid(), metadata.gid()) != (node.uid, node.gid) {
                 lchown(link.path(), Some(node.uid), Some(node.gid)).map_err(no_owner)?;
             }
-            link.persist(&place).map(|_| ()).map_err(|error| failed(error.error))
+            link.persist(&place).map_err(|error| failed(error.error))?;
         }
     }
+    Ok(Some(real))
 }
 
 /// Makes the directory at `path`, in which there are no links any more, and its parents.

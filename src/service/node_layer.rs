@@ -26,6 +26,12 @@ pub fn layer(
 ) -> Result<TreeLayer, NodeError> {
     let mut root = Root { facts, there, layer: TreeLayer::new(epoch) };
     nodes.iter().try_for_each(|node| root.put(node))?;
+    for (path, mode, owner) in facts.special() {
+        if root.layer.get(path).is_none() && root.layer.has_below(path) {
+            let body = Body::Directory;
+            root.layer.insert(path.clone(), tree_layer::Node { mode, owner, body });
+        }
+    }
     root.layer.complete(there);
     Ok(root.layer)
 }
@@ -159,7 +165,7 @@ mod tests {
         let mut made = layer(&nodes, &facts, &facts.directories(), 0).map(Arc::new);
         let outcome = node::write(written.path(), &nodes);
         match (&mut made, outcome) {
-            (Ok(layer), Ok(())) => unpack([layer.reader().unwrap()], layered.path()).unwrap(),
+            (Ok(layer), Ok(_)) => unpack([layer.reader().unwrap()], layered.path()).unwrap(),
             (Err(one), Err(other)) => {
                 assert_eq!(one.to_string(), other.to_string());
                 return Err(one.to_string());
@@ -185,6 +191,22 @@ mod tests {
 
     fn link(at: &str, target: &str) -> Node {
         Node::symlink(path(at), target.into())
+    }
+
+    #[test]
+    fn directories_of_the_base_keep_their_modes() {
+        use std::os::unix::fs::PermissionsExt;
+        let base = base();
+        let log = base.path().join("var/log");
+        fs::set_permissions(&log, PermissionsExt::from_mode(0o1777)).unwrap();
+        let facts = RootFacts::read(base.path()).unwrap();
+        let there = facts.directories();
+        let layer = layer(&[mine(file("var/log/deep/x"))], &facts, &there, 0).unwrap();
+        // By an engine that unpacks each layer by itself.
+        let alone = tempfile::tempdir().unwrap();
+        unpack([Arc::new(layer).reader().unwrap()], alone.path()).unwrap();
+        let mode = |path: &str| fs::metadata(alone.path().join(path)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("var/log"), mode("var/log/deep")), (0o1777, 0o755));
     }
 
     #[test]

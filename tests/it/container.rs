@@ -137,7 +137,7 @@ pub fn listing(root: &Path) -> Listing {
     // Where something is bound or mounted there is only a place for it.
     let is_other = |path: &str| {
         LIBRARIES.contains(&path)
-            || ["dev", "proc", "tmp", "run", "wheels", "usr/bin/loci"].contains(&path)
+            || ["dev", "proc", "wheels", "steps", "usr/bin/loci"].contains(&path)
     };
     let mut found = BTreeMap::new();
     let mut open = vec![root.to_owned()];

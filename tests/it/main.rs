@@ -23,6 +23,7 @@ mod gc;
 mod install;
 mod install_root;
 mod killed;
+mod leftovers;
 mod lock;
 mod look;
 mod options;

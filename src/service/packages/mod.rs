@@ -5,7 +5,6 @@ pub mod name;
 pub mod plan;
 pub mod trouble;
 mod policy;
-mod sweep;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -13,10 +12,12 @@ use std::collections::BTreeMap;
 use self::name::PackageName;
 use self::plan::{installed, resolved};
 use self::policy::Policy;
-use self::sweep::{Made, sweep};
 use self::trouble::{Trouble, Watch};
+use super::root::difference::Difference;
 use super::root::error::RootError;
+use super::root::leftovers::Leftovers;
 use super::root::run::{CommandLine, Root};
+use super::root::snapshot::Snapshot;
 use crate::vocab::distro::PackageManager;
 
 /// zypper's ways to say that it is done, but something should be restarted (`zypper(8)`, "Exit codes").
@@ -155,8 +156,10 @@ impl<'a> Packages<'a> {
         if missing.is_empty() {
             return Ok(Changed::default());
         }
-        self.refresh(on_line)?;
-        self.change(&before, &self.manager.install(self.program, &missing), on_line)
+        self.tidily(|| {
+            self.refresh(on_line)?;
+            self.change(&before, &self.manager.install(self.program, &missing), on_line)
+        })
     }
 
     /// Removes those of `names` that are installed, with their settings, and nothing else but what needs one of them.
@@ -173,7 +176,8 @@ impl<'a> Packages<'a> {
         if there.is_empty() {
             return Ok(Changed::default());
         }
-        self.change(&before, &self.manager.remove(self.program, &there), on_line)
+        let plan = self.manager.remove(self.program, &there);
+        self.tidily(|| self.change(&before, &plan, on_line))
     }
 
     /// Those that are installed, and those that are not.
@@ -196,24 +200,33 @@ impl<'a> Packages<'a> {
         Ok(())
     }
 
+    /// Does it, and removes what the manager then leaves behind.
+    fn tidily(
+        &self,
+        change: impl FnOnce() -> Result<Changed, PackagesError>,
+    ) -> Result<Changed, PackagesError> {
+        let dir = self.root.dir();
+        let snapshot = Snapshot::of(dir)?;
+        let changed = change()?;
+        Difference::settle(&snapshot, dir, &Leftovers::of_packages())?;
+        self.fresh.set(false);
+        Ok(changed)
+    }
+
     fn change(
         &self,
         before: &BTreeMap<String, String>,
         plan: &[CommandLine],
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Changed, PackagesError> {
-        let dir = self.root.dir();
-        let made = Made::of(dir)?;
         let policy = match self.manager {
-            PackageManager::Apt => Some(Policy::deny(dir)?),
+            PackageManager::Apt => Some(Policy::deny(self.root.dir())?),
             PackageManager::Dnf | PackageManager::Zypper => None,
         };
         for command in plan {
             self.run(command, on_line)?;
         }
         drop(policy);
-        self.fresh.set(false);
-        sweep(dir, &made)?;
         let after = self.installed()?;
         Ok(Changed::between(before, &after))
     }

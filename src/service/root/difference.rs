@@ -1,7 +1,6 @@
 //! [`Difference`]: what has become different in a root since a [`Snapshot`], as paths.
 //!
-//! Only what must be in a layer is there: a directory in which something changed is left out as long as it
-//! is itself what it was, for its entry would replace the attributes that the base gave it.
+//! A directory in which something changed is left out as long as it is itself what it was.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -10,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{RootError, io_error};
-use super::ignored::{Ignored, is_bytecode};
+use super::leftovers::{Fate, Leftovers};
 use super::snapshot::{Kind, Seen, Snapshot, look};
 
 /// The changes in a root, in the order in which a layer has them: a directory before what is in it, and in a
@@ -63,38 +62,55 @@ impl Change {
 }
 
 impl Difference {
-    /// What is different below `root` from what `snapshot` saw there, but for what is ignored. Python's
-    /// bytecode is never added; that of the base is removed where it was made anew.
+    /// What is different below `root` from what `snapshot` saw there, once its leftovers are removed.
     ///
     /// # Errors
-    /// [`RootError::Io`] when something cannot be looked at.
-    pub fn since(snapshot: &Snapshot, root: &Path, ignored: Ignored) -> Result<Self, RootError> {
-        Ok(Self::between(&snapshot.seen, look(root)?, ignored))
+    /// [`RootError::Io`] when something cannot be looked at or removed.
+    pub fn settle(
+        snapshot: &Snapshot,
+        root: &Path,
+        leftovers: &Leftovers,
+    ) -> Result<Self, RootError> {
+        let (old, mut new) = (&snapshot.seen, look(root)?);
+        let is_still = |path: &Path, seen: &Seen| old.get(path).is_some_and(|o| seen.is_still(o));
+        // What is in a directory goes before it.
+        let changed: Vec<PathBuf> =
+            new.iter().rev().filter(|(p, s)| !is_still(p, s)).map(|(p, _)| p.clone()).collect();
+        for path in changed {
+            let place = root.join(&path);
+            match leftovers.fate(&path, old.get(&path), new.get(&path)) {
+                Fate::Kept | Fate::Ignored => {}
+                Fate::Emptied => fs::write(&place, "").map_err(io_error("empty", &place))?,
+                Fate::Removed => {
+                    if remove(&place, new[&path].kind)? {
+                        new.remove(&path);
+                    }
+                }
+            }
+        }
+        new.retain(|_, seen| seen.kind != Kind::Other);
+        let fate = |path: &Path| leftovers.fate(path, old.get(path), new.get(path));
+        Ok(Self::between(old, &new, &|path| fate(path) == Fate::Ignored))
     }
 
     fn between(
         old: &BTreeMap<PathBuf, Seen>,
-        mut new: BTreeMap<PathBuf, Seen>,
-        ignored: Ignored,
+        new: &BTreeMap<PathBuf, Seen>,
+        is_ignored: &dyn Fn(&Path) -> bool,
     ) -> Self {
-        let is_as_before =
-            |path: &Path, seen: &Seen| old.get(path).is_some_and(|earlier| seen.is_still(earlier));
-        new.retain(|path, seen| !is_bytecode(path) || is_as_before(path, seen));
-        let is_ignored = |path: &Path, seen: &Seen| ignored.has(path, seen.kind == Kind::Directory);
-
         let mut changes = Vec::new();
-        for (path, seen) in &new {
+        for (path, seen) in new {
             let how = match old.get(path) {
                 Some(earlier) if seen.is_still(earlier) => continue,
                 Some(_) => How::Changed,
                 None => How::Added,
             };
-            if !is_ignored(path, seen) {
+            if !is_ignored(path) {
                 changes.push(Change { path: path.clone(), how });
             }
         }
         for (path, seen) in old {
-            if new.contains_key(path) || is_ignored(path, seen) {
+            if new.contains_key(path) || seen.kind == Kind::Other || is_ignored(path) {
                 continue;
             }
             // What was below something that went, or that is no directory any more, went with it.
@@ -110,37 +126,6 @@ impl Difference {
         Self { changes }
     }
 
-    /// Removes from `root` what has come since `snapshot` and would be left out of a difference: what is `ignored`, and
-    /// Python's bytecode.
-    ///
-    /// # Errors
-    /// [`RootError::Io`] when something cannot be looked at or removed.
-    pub fn clear(snapshot: &Snapshot, root: &Path, ignored: Ignored) -> Result<(), RootError> {
-        for (path, seen) in look(root)?.iter().rev() {
-            let earlier = snapshot.seen.get(path);
-            let is_left = match earlier {
-                Some(earlier) => is_bytecode(path) && !seen.is_still(earlier),
-                None => is_bytecode(path) || ignored.has(path, seen.kind == Kind::Directory),
-            };
-            if !is_left {
-                continue;
-            }
-            let place = root.join(path);
-            match seen.kind {
-                // What stays in it is something that is kept, or mounted there.
-                Kind::Directory => drop(fs::remove_dir(&place)),
-                Kind::File | Kind::Link => {
-                    match fs::remove_file(&place) {
-                        // Something that is still running has removed it.
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        other => other.map_err(io_error("remove", &place))?,
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The changes, in order.
     #[must_use]
     pub fn changes(&self) -> &[Change] {
@@ -151,5 +136,21 @@ impl Difference {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+}
+
+/// Removes what is at `path`; whether it is gone.
+fn remove(path: &Path, kind: Kind) -> Result<bool, RootError> {
+    let removed = match kind {
+        // What is in it is something that is kept, or mounted there.
+        Kind::Directory => return Ok(fs::remove_dir(path).is_ok()),
+        Kind::File | Kind::Link | Kind::Other => fs::remove_file(path),
+    };
+    match removed {
+        // Something that is still running has removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        // Something is mounted there after all.
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(false),
+        other => other.map(|()| true).map_err(io_error("remove", path)),
     }
 }

@@ -60,6 +60,12 @@ pub enum RootError {
         /// What was said about it.
         said: Vec<String>,
     },
+    /// The root that this system has cannot be replaced by another (`pivot_root(2)`, `EINVAL`).
+    #[error(
+        "the root here cannot be left for another (`pivot_root`): it is an initramfs, or a directory that was \
+         changed into (`chroot`)"
+    )]
+    Stuck,
     /// A layer could not be written out.
     #[error("cannot write the layer")]
     Out {

@@ -9,12 +9,14 @@
 use std::ffi::{CStr, OsString};
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use rustix::process::pivot_root;
 use rustix::thread::{
@@ -70,8 +72,8 @@ pub(super) struct Bind {
 pub struct FirstProcess {
     /// The root.
     pub(super) root: PathBuf,
-    /// Where `/proc`, `/dev`, `/tmp` and `/run` are.
-    pub(super) mounts: [PathBuf; 4],
+    /// Where `/proc` and `/dev` are.
+    pub(super) mounts: [PathBuf; 2],
     /// What is bound, and where.
     pub(super) binds: Vec<Bind>,
     /// The program and its arguments.
@@ -92,7 +94,7 @@ impl FirstProcess {
             return None;
         }
         let mut place = || arguments.next().map(PathBuf::from);
-        let (root, mounts) = (place()?, [place()?, place()?, place()?, place()?]);
+        let (root, mounts) = (place()?, [place()?, place()?]);
         let mut binds = Vec::new();
         while let Some(from) = arguments.next().filter(|word| word != END) {
             binds.push(Bind { from: from.into(), to: arguments.next()?.into() });
@@ -123,6 +125,7 @@ impl FirstProcess {
     /// # Errors
     /// [`RootError::Io`] when the root cannot be made private.
     pub fn run(&self, out: &mut dyn Write) -> Result<i32, RootError> {
+        close_others().map_err(io_error("close what is open for", &self.root))?;
         std::thread::spawn(|| {
             let mut stdin = io::stdin().lock();
             while stdin.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
@@ -155,7 +158,7 @@ impl FirstProcess {
     }
 
     fn mount(&self) -> Result<(), RootError> {
-        let [proc, dev, tmp, run] = &self.mounts;
+        let [proc, dev] = &self.mounts;
         // The root of a namespace is something that is mounted. No device in it is one.
         mount_bind(&self.root, &self.root).map_err(failed("mount", &self.root))?;
         restrict(&self.root, MountFlags::NODEV);
@@ -171,7 +174,8 @@ impl FirstProcess {
             }
         }
 
-        mount_memory(dev, MountFlags::NOSUID, c"mode=755")?;
+        mount("tmpfs", dev, "tmpfs", MountFlags::NOSUID, c"mode=755")
+            .map_err(failed("mount", dev))?;
         for name in DEVICES {
             let (device, place) = (Path::new("/dev").join(name), dev.join(name));
             if device.exists() {
@@ -183,10 +187,6 @@ impl FirstProcess {
             let place = dev.join(name);
             symlink(format!("/proc/self/fd{target}"), &place).map_err(io_error("link", &place))?;
         }
-        let both = MountFlags::NOSUID | MountFlags::NODEV;
-        mount_memory(tmp, both, c"mode=1777")?;
-        mount_memory(run, both, c"mode=755")?;
-        make_directory(&run.join("lock"), 0o1777)?;
         for Bind { from, to } in &self.binds {
             bind(from, to)?;
             // A user namespace may not let go of other flags, and then keeps this one from being set.
@@ -200,14 +200,13 @@ impl FirstProcess {
     fn enter(&self) -> Result<(), RootError> {
         let root = &self.root;
         std::env::set_current_dir(root).map_err(io_error("enter", root))?;
-        pivot_root(".", ".").map_err(failed("enter", root))?;
+        pivot_root(".", ".").map_err(|error| match error {
+            Errno::INVAL => RootError::Stuck,
+            _ => failed("enter", root)(error),
+        })?;
         unmount(".", UnmountFlags::DETACH).map_err(failed("leave the host for", root))?;
         std::env::set_current_dir("/").map_err(io_error("enter", root))
     }
-}
-
-fn mount_memory(place: &Path, flags: MountFlags, mode: &CStr) -> Result<(), RootError> {
-    mount("tmpfs", place, "tmpfs", flags, mode).map_err(failed("mount", place))
 }
 
 /// Makes `from` seen at `to`, which is made when it is in what was mounted just now.
@@ -238,6 +237,18 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), RootError> {
         .map_err(io_error("create", path))
 }
 
+/// Closes what whoever started loci has left open beside its input and output: the host could be reached through it.
+fn close_others() -> io::Result<()> {
+    let entries = fs::read_dir("/proc/self/fd")?;
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let others: Vec<RawFd> = numbers.filter(|number| *number > 2).collect();
+    // The one that they were listed by is among them, and closed already.
+    for number in others {
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
+}
+
 /// Takes from all commands that this process starts what root can do beside [`KEPT`].
 fn lose_power() -> rustix::io::Result<()> {
     // What is inherited goes before the bounds.
@@ -251,14 +262,14 @@ fn lose_power() -> rustix::io::Result<()> {
         }
         match remove_capability_from_bounding_set(one) {
             // The kernel does not know all of them.
-            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Ok(()) | Err(Errno::INVAL) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-fn failed(act: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> RootError {
+fn failed(act: &'static str, path: &Path) -> impl FnOnce(Errno) -> RootError {
     let failed = io_error(act, path);
     move |error| failed(error.into())
 }
@@ -271,7 +282,7 @@ mod tests {
     fn what_it_is_told_is_what_it_hears() {
         let told = FirstProcess {
             root: "/r".into(),
-            mounts: ["/r/proc", "/r/dev", "/r/tmp", "/r/run"].map(PathBuf::from),
+            mounts: ["/r/proc", "/r/dev"].map(PathBuf::from),
             binds: vec![Bind { from: "/etc/hosts".into(), to: "/r/etc/hosts".into() }],
             command: ["sh", "-c", "--", "x"].map(OsString::from).to_vec(),
         };

@@ -3,12 +3,12 @@
 //! An uncompressed tar (OCI image layer specification), whose bytes depend on the files alone: one time for
 //! all, owners by number, no names of users, PAX records only for what ustar cannot say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tar::{Builder, EntryType, Header};
 
@@ -29,7 +29,8 @@ const USTAR_NAME: usize = 100;
 
 impl Difference {
     /// Writes what is different in `root` to `out` as a layer, in which everything is of the time `epoch`, in
-    /// seconds since 1970.
+    /// seconds since 1970. The directories in which something is are there, too: an engine that unpacks each layer
+    /// by itself makes those that are not with attributes of its own.
     ///
     /// # Errors
     /// [`RootError::Io`] when a file cannot be read or changes meanwhile, [`RootError::Name`] when one is called
@@ -40,9 +41,15 @@ impl Difference {
         epoch: u64,
         out: &mut dyn Write,
     ) -> Result<(), RootError> {
-        let mut layer =
-            LayerWriter { epoch, out, links: HashMap::new(), buffer: vec![0; 128 * 1024] };
+        let mut layer = LayerWriter {
+            epoch,
+            out,
+            made: HashSet::new(),
+            links: HashMap::new(),
+            buffer: vec![0; 128 * 1024],
+        };
         for change in self.changes() {
+            layer.parents(root, change.path())?;
             match change.how() {
                 How::Removed => layer.whiteout(change.path())?,
                 How::Added | How::Changed => layer.path(root, change.path())?,
@@ -55,6 +62,8 @@ impl Difference {
 struct LayerWriter<'a> {
     epoch: u64,
     out: &'a mut dyn Write,
+    /// Directories that are written already.
+    made: HashSet<PathBuf>,
     /// Files with several names, by device and inode, and the name that is written already.
     links: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
@@ -63,6 +72,12 @@ struct LayerWriter<'a> {
 impl LayerWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), RootError> {
         self.out.write_all(bytes).map_err(|source| RootError::Out { source })
+    }
+
+    fn parents(&mut self, root: &Path, path: &Path) -> Result<(), RootError> {
+        let is_new = |above: &&Path| !above.as_os_str().is_empty() && !self.made.contains(*above);
+        let missing: Vec<&Path> = path.ancestors().skip(1).take_while(is_new).collect();
+        missing.into_iter().rev().try_for_each(|above| self.path(root, above))
     }
 
     fn whiteout(&mut self, path: &Path) -> Result<(), RootError> {
@@ -86,16 +101,16 @@ impl LayerWriter<'_> {
             return Err(RootError::Name { path: path.to_owned() });
         }
         let metadata = fs::symlink_metadata(&at).map_err(io_error("look at", &at))?;
-        let Some(Seen { kind, mode, owner: (uid, gid), .. }) = Seen::of(&metadata) else {
-            return Ok(());
-        };
+        let Seen { kind, mode, owner: (uid, gid), .. } = Seen::of(&metadata);
         let mut name = path.as_os_str().as_bytes().to_vec();
         let mut header = Header::new_ustar();
         header.set_mode(mode);
         let mut link = Vec::new();
         let mut size = 0;
         match kind {
+            Kind::Other => return Ok(()),
             Kind::Directory => {
+                self.made.insert(path.to_owned());
                 name.push(b'/');
                 header.set_entry_type(EntryType::Directory);
             }

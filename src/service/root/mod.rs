@@ -6,7 +6,7 @@ pub mod unpack;
 pub mod run;
 pub mod rootless;
 pub mod snapshot;
-pub mod ignored;
+pub mod leftovers;
 pub mod difference;
 pub mod first;
 mod private;

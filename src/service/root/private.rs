@@ -28,7 +28,7 @@ impl Prepared {
             command: Vec::new(),
         };
         let mut prepared = Self { first, made: Vec::new() };
-        for (at, name) in ["proc", "dev", "tmp", "run"].into_iter().enumerate() {
+        for (at, name) in ["proc", "dev"].into_iter().enumerate() {
             let place =
                 follow(root, Path::new(name)).map_err(io_error("find", &root.join(name)))?;
             prepared.directory(&place).map_err(io_error("create", &place))?;

@@ -10,12 +10,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::error::{RootError, io_error};
 
-/// All files, directories and links below a root, by their paths in it; what is mounted there is left
-/// out, and so are devices, fifos and sockets, which no layer has.
+/// Everything below a root, by their paths in it; what is mounted there is left out.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) seen: BTreeMap<PathBuf, Seen>,
@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Directory,
     File,
     Link,
+    /// A device, fifo or socket, which no layer has.
+    Other,
 }
 
 impl Snapshot {
@@ -76,7 +78,7 @@ fn coarse_now() -> (i64, i64) {
     (now.tv_sec, now.tv_nsec)
 }
 
-/// Everything below `root` on its file system.
+/// Everything below `root` but what is mounted there.
 pub(super) fn look(root: &Path) -> Result<BTreeMap<PathBuf, Seen>, RootError> {
     let mut seen = BTreeMap::new();
     let metadata = fs::symlink_metadata(root).map_err(io_error("look at", root))?;
@@ -85,17 +87,22 @@ pub(super) fn look(root: &Path) -> Result<BTreeMap<PathBuf, Seen>, RootError> {
     while let Some(folder) = folders.pop() {
         let at = root.join(&folder);
         let failed = |error| io_error("list", &at)(error);
-        for entry in fs::read_dir(&at).map_err(failed)? {
+        let entries = match fs::read_dir(&at) {
+            // Something that is still running in the root has removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && at != root => continue,
+            other => other.map_err(failed)?,
+        };
+        for entry in entries {
             let entry = entry.map_err(failed)?;
             let path = folder.join(entry.file_name());
             let metadata = match entry.metadata() {
-                // Something that is still running in the root has removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other.map_err(io_error("look at", &entry.path()))?,
             };
-            let Some(found) = Seen::of(&metadata).filter(|_| metadata.dev() == device) else {
+            if is_mounted(&entry.path(), || metadata.dev() != device) {
                 continue;
-            };
+            }
+            let found = Seen::of(&metadata);
             if found.kind == Kind::Directory {
                 folders.push(path.clone());
             }
@@ -105,22 +112,34 @@ pub(super) fn look(root: &Path) -> Result<BTreeMap<PathBuf, Seen>, RootError> {
     Ok(seen)
 }
 
+/// Whether something is mounted at `path`. A mount may be of the same file system, and an overlay has files of
+/// others; where the kernel does not say (before Linux 5.8), `otherwise` does.
+fn is_mounted(path: &Path, otherwise: impl FnOnce() -> bool) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match statx(CWD, path, flags, StatxFlags::empty()) {
+        Ok(found) if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+            found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+        }
+        _ => otherwise(),
+    }
+}
+
 impl Seen {
-    pub(super) fn of(metadata: &Metadata) -> Option<Self> {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         let kind = match metadata.file_type() {
             kind if kind.is_dir() => Kind::Directory,
             kind if kind.is_file() => Kind::File,
             kind if kind.is_symlink() => Kind::Link,
-            _ => return None,
+            _ => Kind::Other,
         };
-        Some(Self {
+        Self {
             kind,
             inode: metadata.ino(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             size: metadata.size(),
             mode: metadata.mode() & 0o7777,
             owner: (metadata.uid(), metadata.gid()),
-        })
+        }
     }
 
     /// Whether this is what it was: of a directory only who may use it, for what is in it has paths of its own.
@@ -131,5 +150,11 @@ impl Seen {
             }
             _ => self == earlier,
         }
+    }
+
+    /// One of this kind, for tests.
+    #[cfg(test)]
+    pub(super) fn some(kind: Kind) -> Self {
+        Self { kind, inode: 0, changed: (0, 0), size: 0, mode: 0, owner: (0, 0) }
     }
 }
