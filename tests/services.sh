@@ -146,8 +146,8 @@ command_of() {
 listing='cd /
     others="-path ./proc -o -path ./sys -o -path ./dev -o -path ./.dockerenv -o -path ./etc/hostname
         -o -path ./etc/hosts -o -path ./etc/resolv.conf -o -path ./etc/mtab -o -path ./etc/image_info/sbom.cdx.json"
-    # In a RUN git may have come and gone, after which dpkg lists the same in another order.
-    sort var/lib/dpkg/status | sha256sum
+    # In a RUN git may have come and gone: then dpkg lists the same in another order, with priorities of the archive.
+    grep -v ^Priority: var/lib/dpkg/status | sort | sha256sum
     find . -xdev \( $others \) -prune -o -printf "%y %m %U %G %p %l\n" | sort
     find . -xdev \( $others \) -prune -o -type f ! -path ./var/lib/dpkg/status -print0 |
         sort -z | xargs -0 sha256sum'
