@@ -16,6 +16,10 @@ use crate::vocab::redact::redact;
 /// How long a repository may take to list what it has.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// When git gives a transfer up (`http.lowSpeedLimit`, bytes in a second, and `http.lowSpeedTime`, seconds).
+const STALLED: [(&str, &str); 2] =
+    [("GIT_HTTP_LOW_SPEED_LIMIT", "1"), ("GIT_HTTP_LOW_SPEED_TIME", "120")];
+
 /// The tree at `path`, which holds `commit`: it is built once however often it is checked out.
 pub(super) fn commit_source(path: &Path, commit: &str) -> BuildSource {
     BuildSource::Tree {
@@ -103,6 +107,7 @@ pub(super) async fn git(arguments: &[&str], tree: &Path) -> Result<String, Pipel
         .args(arguments)
         .current_dir(tree)
         .env("GIT_TERMINAL_PROMPT", "0")
+        .envs(STALLED.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
