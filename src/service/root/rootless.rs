@@ -114,7 +114,8 @@ fn again(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Command
     let mut command = namespace();
     command.arg(this).args(arguments);
     let home = std::env::home_dir().unwrap_or_default();
-    let is_set = [GIT_SSH_COMMAND, "GIT_SSH"].iter().any(|name| std::env::var_os(name).is_some());
+    let is_set = [GIT_SSH_COMMAND, "GIT_SSH"].iter().any(|name| std::env::var_os(name).is_some())
+        || says_in_git("core.sshCommand");
     if !is_set && let Some(ssh) = ssh_of(&home) {
         command.env(GIT_SSH_COMMAND, ssh);
     }
@@ -126,6 +127,12 @@ fn namespace() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--map-auto", "--"]);
     command
+}
+
+/// Whether git's own settings have this one.
+fn says_in_git(setting: &str) -> bool {
+    let asked = Command::new("git").args(["config", "--get", setting]).output();
+    asked.is_ok_and(|output| output.status.success())
 }
 
 /// How git is to call ssh in a namespace, so that it has the keys, the known hosts and the settings of who has this
