@@ -160,7 +160,7 @@ impl Assembly<'_> {
             let depth = depth + foundation.layers.len();
             let there = foundation.facts.directories();
             let place = environment_place(&foundation.facts)?;
-            Ok(assembly::layers(&planned, &place, &there, depth, epoch))
+            Ok(assembly::layers(&planned, &place, &foundation.facts, &there, depth, epoch))
         })
         .await
     }

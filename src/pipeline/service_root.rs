@@ -214,6 +214,11 @@ pub async fn service_root(
     let skeleton = skeleton(&spec.name, spec.account.as_ref(), &before, &plan)?;
     ground.lend(&tools(&spec, &plan), &workshop.events).await?;
     workshop.events.stage(Stage::Resolve, None);
+    let mut projects = std::iter::once(&spec.wants.project).chain(&spec.wants.extra);
+    let builds = projects.any(|project| project.source.is_some());
+    let root = ground.root.clone();
+    let unbuilt = blocking(move || Ok(builds.then(|| Snapshot::of(root.dir())).transpose()?));
+    let unbuilt = unbuilt.await?;
     let set = OpenSet::open(&workshop, &wheels, &constraints, workshop.target()).await?;
     let composed = set.compose(&workshop, &ground.site.wants).await?;
     let present = blocking(|| {
@@ -225,6 +230,14 @@ pub async fn service_root(
     let minor = workshop.target().minor();
     let composed = composed.beside(present.await?, minor, &workshop.events)?;
     let sources = StepSources::fetch(&workshop, &plan).await?;
+    let root = ground.root.clone();
+    blocking(move || {
+        let settle = |snapshot: &Snapshot| {
+            Difference::settle(snapshot, root.dir(), &Leftovers::of_builds()).map(drop)
+        };
+        Ok(unbuilt.as_ref().map_or(Ok(()), settle)?)
+    })
+    .await?;
     let installed = ground.take_back(&before, &workshop.events).await?;
 
     let project = spec.name.to_string();

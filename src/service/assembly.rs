@@ -15,6 +15,7 @@ use crate::vocab::safe_path::SafePath;
 use crate::wheel::tree::InstallTree;
 
 use super::environment::{PlannedEnvironment, PlannedWheel};
+use super::facts::RootFacts;
 
 /// A wheel of so many bytes, installed, and more has a layer of its own, if it is among the largest.
 const LARGE: u64 = 256 << 10;
@@ -37,12 +38,13 @@ pub struct EnvironmentLayer {
     pub tree: Arc<TreeLayer>,
 }
 
-/// The layers of `environment` at `prefix` in the image's root, upon an image of `depth` layers with the
-/// directories `there`, all of the time `epoch` in seconds since 1970. The lowest comes first.
+/// The layers of `environment` at `prefix` in the image's root, upon an image of `depth` layers of which `facts` are
+/// known, with the directories `there`, all of the time `epoch` in seconds since 1970. The lowest comes first.
 #[must_use]
 pub fn layers(
     environment: &PlannedEnvironment,
     prefix: &SafePath,
+    facts: &RootFacts,
     there: &BTreeSet<SafePath>,
     depth: usize,
     epoch: u64,
@@ -81,6 +83,7 @@ pub fn layers(
     layers
         .into_iter()
         .map(|(comment, mut tree)| {
+            facts.keep_directories(&mut tree);
             tree.complete(there);
             EnvironmentLayer { comment, tree: Arc::new(tree) }
         })

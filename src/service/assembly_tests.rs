@@ -73,7 +73,7 @@ fn there() -> BTreeSet<SafePath> {
 
 fn cut(makers: &[WheelMaker], depth: usize) -> Vec<EnvironmentLayer> {
     let environment = Wheels::of(makers).planned(&Path::new("/").join(PREFIX));
-    layers(&environment, &PREFIX.parse().unwrap(), &there(), depth, 0)
+    layers(&environment, &PREFIX.parse().unwrap(), &RootFacts::default(), &there(), depth, 0)
 }
 
 /// The recipe of each layer, by what history says of it.
@@ -196,7 +196,14 @@ fn layers_make_what_installing_makes() {
 
     let root = dir.path().join("root");
     fs::create_dir(&root).unwrap();
-    let layers = layers(&environment, &"env".parse().unwrap(), &BTreeSet::new(), 1, 0);
+    let layers = layers(
+        &environment,
+        &"env".parse().unwrap(),
+        &RootFacts::default(),
+        &BTreeSet::new(),
+        1,
+        0,
+    );
     let tars = layers.iter().map(|layer| layer.tree.reader().unwrap());
     unpack(tars, &root).unwrap();
     let (assembled, installed) = (tree(&root.join("env")), tree(&place));

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::image::tree_layer::{self, Body, TreeLayer};
 use crate::vocab::safe_path::SafePath;
 
 use super::account::{AccountError, AccountFiles};
@@ -146,10 +147,15 @@ impl RootFacts {
         found.map(|(path, _)| path.clone()).collect()
     }
 
-    /// The directories that an engine would not make as they are where a layer has something in them and not them:
-    /// with their modes and owners.
-    pub fn special(&self) -> impl Iterator<Item = (&SafePath, u32, (u32, u32))> {
-        self.special.iter().map(|(path, (mode, uid, gid))| (path, *mode, (*uid, *gid)))
+    /// Puts into `layer` those directories that something in it is in and that are not as an engine makes them which
+    /// finds none in a layer.
+    pub fn keep_directories(&self, layer: &mut TreeLayer) {
+        for (path, &(mode, uid, gid)) in &self.special {
+            if layer.get(path).is_none() && layer.has_below(path) {
+                let node = tree_layer::Node { mode, owner: (uid, gid), body: Body::Directory };
+                layer.insert(path.clone(), node);
+            }
+        }
     }
 
     /// Where what is to be at `path` has to stand in a layer: not below a link.

@@ -26,12 +26,7 @@ pub fn layer(
 ) -> Result<TreeLayer, NodeError> {
     let mut root = Root { facts, there, layer: TreeLayer::new(epoch) };
     nodes.iter().try_for_each(|node| root.put(node))?;
-    for (path, mode, owner) in facts.special() {
-        if root.layer.get(path).is_none() && root.layer.has_below(path) {
-            let body = Body::Directory;
-            root.layer.insert(path.clone(), tree_layer::Node { mode, owner, body });
-        }
-    }
+    facts.keep_directories(&mut root.layer);
     root.layer.complete(there);
     Ok(root.layer)
 }

@@ -129,7 +129,7 @@ fn trees_of_steps_are_fetched_once() {
         step("branch", "main"),
         step("commit", &second),
         step("part", &first[..9]),
-        step("tag-itself", &tag),
+        step("object", &tag),
     ];
     world.write("steps/glance.toml", steps.concat());
     let make = || {
@@ -148,11 +148,11 @@ fn trees_of_steps_are_fetched_once() {
     };
     let run = make().good();
     assert!(!run.err.contains("warning"), "{}", run.err);
-    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/commit/first.html srv/commit/second.html srv/part/first.html srv/tag/first.html srv/tag-itself/first.html");
+    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/commit/first.html srv/commit/second.html srv/object/first.html srv/part/first.html srv/tag/first.html");
     // A branch is asked for each time, and what is new is fetched.
     let third = commit("third");
     make().good();
-    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/branch/third.html srv/commit/first.html srv/commit/second.html srv/part/first.html srv/tag/first.html srv/tag-itself/first.html");
+    insta::assert_snapshot!(files(), @"srv/branch/first.html srv/branch/second.html srv/branch/third.html srv/commit/first.html srv/commit/second.html srv/object/first.html srv/part/first.html srv/tag/first.html");
     world.loci("store gc").good();
     let before = world.files("out");
     fs::rename(world.path("pages"), world.path("gone")).unwrap();
@@ -190,4 +190,7 @@ fn trees_of_steps_are_fetched_once() {
       because: the repository `https://example.invalid/far` is elsewhere, and loci was told to stay offline
       hint: name another repository by its variable, or leave the step out by setting that to nothing: nova's are NOVNC_REPO and SPICE_REPO
     ");
+    world.write("steps/glance.toml", "");
+    let project = format!("{arguments} --project-repo https://example.invalid/glance");
+    insta::assert_snapshot!(world.loci(&project).ends(1).err, @"error: the repository `https://example.invalid/glance` is elsewhere, and loci was told to stay offline");
 }

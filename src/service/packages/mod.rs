@@ -118,7 +118,7 @@ impl<'a> Packages<'a> {
     }
 
     /// The packages that [`Packages::install`] would install or upgrade, with their versions; none when the manager
-    /// does not say. What it fetches to know that stays until the next change.
+    /// does not say. What it fetches to know that stays.
     ///
     /// # Errors
     /// [`PackagesError`].

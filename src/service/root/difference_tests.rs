@@ -134,6 +134,24 @@ fn leftovers_sockets_and_bytecode_are_left_out() {
     });
 }
 
+#[test]
+fn of_a_build_only_bytecode_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    unpack([&base().bytes()[..]], root).unwrap();
+    let snapshot = Snapshot::of(root).unwrap();
+    for folder in ["tmp/store", "usr/lib/__pycache__"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    for file in ["tmp/store/blob", "usr/lib/__pycache__/new.pyc", "py/__pycache__/m.pyc"] {
+        fs::write(root.join(file), "new").unwrap();
+    }
+    Difference::settle(&snapshot, root, &Leftovers::of_builds()).unwrap();
+    let is_there = |path: &str| root.join(path).exists();
+    assert!(is_there("tmp/store/blob") && is_there("py/__pycache__/n.pyc"));
+    assert!(!is_there("usr/lib/__pycache__") && !is_there("py/__pycache__/m.pyc"));
+}
+
 /// The entries of a layer: name, kind, mode, owner, time, link, records' names.
 fn entries(layer: &[u8]) -> Vec<String> {
     let mut archive = tar::Archive::new(layer);

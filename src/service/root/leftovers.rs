@@ -29,11 +29,10 @@ const OF_MACHINES: &[(&str, Reach)] = &[
     ("sys", Reach::Below),
     ("etc/hostname", Reach::All),
     ("etc/hosts", Reach::All),
-    ("etc/mtab", Reach::All),
     ("etc/resolv.conf", Reach::All),
 ];
 
-/// Files that say something by being there. What a base has of them stays, touched or not.
+/// Files of package managers that say something by being there. What a base has of them stays, touched or not.
 const MARKS: [&str; 7] = [
     "etc/.pwd.lock",
     "usr/lib/sysimage/rpm/.rpm.lock",
@@ -105,6 +104,7 @@ pub(super) enum Fate {
 #[derive(Debug, Clone)]
 pub struct Leftovers {
     rules: &'static [&'static [(&'static str, Reach)]],
+    marks: &'static [&'static str],
     named: BTreeSet<PathBuf>,
 }
 
@@ -112,14 +112,20 @@ impl Leftovers {
     /// What apt, dnf and zypper leave behind: caches and logs are theirs.
     #[must_use]
     pub fn of_packages() -> Self {
-        Self { rules: &[OF_COMMANDS, OF_PACKAGES], named: BTreeSet::new() }
+        Self { rules: &[OF_COMMANDS, OF_PACKAGES], marks: &MARKS, named: BTreeSet::new() }
     }
 
     /// What commands of a project's steps leave behind: a cache or a log may be what they are for. `named` are the
     /// paths, no link in them but at their ends, that steps themselves say are to be there; so they stay.
     #[must_use]
     pub fn of_commands(named: BTreeSet<PathBuf>) -> Self {
-        Self { rules: &[OF_COMMANDS], named }
+        Self { rules: &[OF_COMMANDS], marks: &[], named }
+    }
+
+    /// What building projects leaves behind: Python writes the bytecode of its own modules down, where it may.
+    #[must_use]
+    pub fn of_builds() -> Self {
+        Self { rules: &[], marks: &[], named: BTreeSet::new() }
     }
 
     /// What is done with `path`, which was `earlier` and is something else `now`.
@@ -132,12 +138,15 @@ impl Leftovers {
             return Fate::Ignored;
         }
         let Some(now) = now else { return Fate::Kept };
+        let is_mark = self.marks.iter().any(|mark| path == Path::new(mark));
         let is_left = is_bytecode(path)
             || is_identity(path)
+            // No layer has one.
+            || now.kind == Kind::Other
             || self.rules.iter().find_map(|rules| rule(rules, path, is_directory)) == Some(true);
         match earlier {
-            None if is_left || is_mark(path) => Fate::Removed,
-            Some(_) if is_mark(path) => Fate::Ignored,
+            None if is_left || is_mark => Fate::Removed,
+            Some(_) if is_mark => Fate::Ignored,
             // Somebody else may use it now.
             Some(earlier) if is_directory && earlier.kind == Kind::Directory => Fate::Kept,
             // An empty one is bound over where nothing can be written (machine-id(5)).
@@ -161,10 +170,6 @@ fn rule(rules: &[(&str, Reach)], path: &Path, is_directory: bool) -> Option<bool
 
 fn has(rules: &[(&str, Reach)], path: &Path, is_directory: bool) -> bool {
     rule(rules, path, is_directory) == Some(true)
-}
-
-fn is_mark(path: &Path) -> bool {
-    MARKS.iter().any(|mark| path == Path::new(mark))
 }
 
 /// The name of a machine.
@@ -209,9 +214,10 @@ mod tests {
             ("etc", kept, kept),
             ("etc/passwd", kept, kept),
             ("etc/passwd-", removed, kept),
-            ("etc/.pwd.lock", [Removed, Ignored], [Removed, Ignored]),
+            ("etc/.pwd.lock", [Removed, Ignored], kept),
             ("etc/machine-id", [Removed, Emptied], [Removed, Emptied]),
             ("etc/resolv.conf", [Ignored; 2], [Ignored; 2]),
+            ("etc/mtab", kept, kept),
             ("etc/ssh/sshd_config", kept, kept),
             ("etc/ssh/ssh_host_rsa_key.pub", removed, removed),
             ("dev/null", [Ignored; 2], [Ignored; 2]),
@@ -231,7 +237,7 @@ mod tests {
             ("var/lib/apt/lists/", kept, kept),
             ("var/lib/apt/lists/partial/", own, kept),
             ("var/lib/apt/lists/a_Packages", removed, kept),
-            ("var/lib/dpkg/lock", [Removed, Ignored], [Removed, Ignored]),
+            ("var/lib/dpkg/lock", [Removed, Ignored], kept),
             ("var/lib/dpkg/status", kept, kept),
             ("var/lib/dpkg/status-old", removed, kept),
             ("usr/lib/python3/dist-packages/a/__pycache__/", own, own),
