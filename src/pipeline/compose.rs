@@ -66,6 +66,14 @@ pub struct Wants {
     pub build_constraints: Vec<Requirement>,
 }
 
+impl Wants {
+    /// Where the projects come from that do not come from the set.
+    pub fn sources(&self) -> impl Iterator<Item = &ProjectSource> {
+        let projects = std::iter::once(&self.project).chain(&self.extra);
+        projects.filter_map(|project| project.source.as_ref())
+    }
+}
+
 /// A service, resolved; its wheels are here.
 #[derive(Debug, Clone)]
 pub struct Composed {

@@ -176,6 +176,18 @@ impl PreparedRoot {
         blocking(move || Ok(packages_of(&root, &distro)?.installed()?)).await
     }
 
+    async fn look(&self) -> Result<Snapshot, PipelineError> {
+        let root = self.root.clone();
+        blocking(move || Ok(Snapshot::of(root.dir())?)).await
+    }
+
+    /// Removes what has been left over since it was looked at.
+    async fn tidy(&self, snapshot: Snapshot, leftovers: Leftovers) -> Result<(), PipelineError> {
+        let root = self.root.clone();
+        let tidy = move || Ok(Difference::settle(&snapshot, root.dir(), &leftovers)?);
+        blocking(tidy).await.map(drop)
+    }
+
     async fn change(
         &self,
         task: Task,
@@ -212,13 +224,12 @@ pub async fn service_root(
     let ids = ids(&spec.name, spec.account.as_ref(), &before)?;
     let plan = spec.plan(&ground.site, &scheme(workshop.target().minor()), ids)?;
     let skeleton = skeleton(&spec.name, spec.account.as_ref(), &before, &plan)?;
-    ground.lend(&tools(&spec, &plan), &workshop.events).await?;
+    ground.lend(&tools(&spec.wants, &plan), &workshop.events).await?;
     workshop.events.stage(Stage::Resolve, None);
-    let mut projects = std::iter::once(&spec.wants.project).chain(&spec.wants.extra);
-    let builds = projects.any(|project| project.source.is_some());
-    let root = ground.root.clone();
-    let unbuilt = blocking(move || Ok(builds.then(|| Snapshot::of(root.dir())).transpose()?));
-    let unbuilt = unbuilt.await?;
+    let unbuilt = match spec.wants.sources().next() {
+        Some(_) => Some(ground.look().await?),
+        None => None,
+    };
     let set = OpenSet::open(&workshop, &wheels, &constraints, workshop.target()).await?;
     let composed = set.compose(&workshop, &ground.site.wants).await?;
     let present = blocking(|| {
@@ -230,14 +241,9 @@ pub async fn service_root(
     let minor = workshop.target().minor();
     let composed = composed.beside(present.await?, minor, &workshop.events)?;
     let sources = StepSources::fetch(&workshop, &plan).await?;
-    let root = ground.root.clone();
-    blocking(move || {
-        let settle = |snapshot: &Snapshot| {
-            Difference::settle(snapshot, root.dir(), &Leftovers::of_builds()).map(drop)
-        };
-        Ok(unbuilt.as_ref().map_or(Ok(()), settle)?)
-    })
-    .await?;
+    if let Some(unbuilt) = unbuilt {
+        ground.tidy(unbuilt, Leftovers::of_builds()).await?;
+    }
     let installed = ground.take_back(&before, &workshop.events).await?;
 
     let project = spec.name.to_string();

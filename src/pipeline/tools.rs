@@ -1,6 +1,6 @@
 //! [`Tool`]: a program that fetches sources. It is no part of an image: a root that lacks it has it only for a while.
 
-use super::spec::ServiceSpec;
+use super::compose::Wants;
 use crate::input::project::ProjectSource;
 use crate::service::steps::{Fetch, StepPlan};
 use crate::vocab::distro::PackageManager;
@@ -33,11 +33,10 @@ impl Tool {
     }
 }
 
-/// What fetches the sources of `spec` and of its steps, as they are planned.
-pub(super) fn tools(spec: &ServiceSpec, plan: &StepPlan) -> Vec<Tool> {
-    let projects = std::iter::once(&spec.wants.project).chain(&spec.wants.extra);
-    let projects = projects.filter_map(|project| match &project.source {
-        Some(ProjectSource::Git { url, .. }) => Some(url.clone()),
+/// What fetches the sources of `wants` and of a service's steps, as they are planned.
+pub(super) fn tools(wants: &Wants, plan: &StepPlan) -> Vec<Tool> {
+    let projects = wants.sources().filter_map(|source| match source {
+        ProjectSource::Git { url, .. } => Some(url.clone()),
         _ => None,
     });
     let steps = plan.fetches().into_iter().filter_map(|fetch| match fetch {
