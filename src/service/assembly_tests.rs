@@ -100,6 +100,23 @@ fn a_large_wheel_is_the_same_layer_in_every_environment() {
 }
 
 #[test]
+fn directories_of_the_base_keep_their_modes() {
+    let base = tempfile::tempdir().unwrap();
+    fs::create_dir_all(base.path().join("var/lib")).unwrap();
+    fs::set_permissions(base.path().join("var/lib"), PermissionsExt::from_mode(0o750)).unwrap();
+    let facts = RootFacts::read(base.path()).unwrap();
+    let environment = Wheels::of(&[wheel("x", 10)]).planned(&Path::new("/").join(PREFIX));
+    let there = facts.directories();
+    for layer in layers(&environment, &PREFIX.parse().unwrap(), &facts, &there, 1, 0) {
+        // By an engine that unpacks each layer by itself.
+        let alone = tempfile::tempdir().unwrap();
+        unpack([layer.tree.reader().unwrap()], alone.path()).unwrap();
+        let found = fs::metadata(alone.path().join("var/lib")).unwrap();
+        assert_eq!(found.permissions().mode() & 0o7777, 0o750, "{}", layer.comment);
+    }
+}
+
+#[test]
 fn small_wheels_stand_together_by_name() {
     let small: Vec<_> = (0..40).map(|n| wheel(&format!("small{n}"), 50)).collect();
     let all = [&[wheel("nova", 300 << 10)][..], &small].concat();
