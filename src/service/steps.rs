@@ -21,6 +21,9 @@ use crate::wheel::scheme::Scheme;
 use super::account::{AccountError, AccountFiles, Group, Ids, Other, User};
 use super::node::{Node, NodeKind};
 
+/// Files that engines put into each container, and that nobody can replace in a RUN.
+const OF_CONTAINERS: [&str; 3] = ["etc/hostname", "etc/hosts", "etc/resolv.conf"];
+
 /// What an image is like, for its steps.
 pub struct Circumstances<'a> {
     /// The project's name.
@@ -164,6 +167,16 @@ pub enum PlanError {
         /// What is wrong.
         source: SafePathError,
     },
+    /// A path is of each container, where an engine puts a file of its own there, and so of no image.
+    #[error(
+        "the step `{step}` puts something at `/{path}`, where every container has a file of its own"
+    )]
+    OfContainers {
+        /// The step.
+        step: String,
+        /// The path.
+        path: SafePath,
+    },
     /// A user or group cannot be as the step says.
     #[error("the step `{step}` cannot add its user or group")]
     Account {
@@ -284,7 +297,13 @@ impl StepPlan {
         let path = |template: &Template| {
             let text = fill(template);
             let relative = text.strip_prefix('/').unwrap_or(&text);
-            relative.parse().map_err(|source| PlanError::Path { step: step.name.clone(), source })
+            let name = || step.name.clone();
+            let path: SafePath =
+                relative.parse().map_err(|source| PlanError::Path { step: name(), source })?;
+            match OF_CONTAINERS.contains(&path.as_str()) {
+                true => Err(PlanError::OfContainers { step: name(), path }),
+                false => Ok(path),
+            }
         };
         let word_failed = |source| PlanError::Account { step: step.name.clone(), source };
         let ids = |owner: Owner| match owner {

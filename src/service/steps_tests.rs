@@ -185,6 +185,11 @@ fn values_make_a_step_or_a_fault() {
     let climbs = "the step `x` needs an absolute path in the image: the path `usr/../../x` climbs out \
                   with `..`";
     case(a_link, &[("A", "../../x")], climbs);
+    case(
+        "write = { path = \"/etc/{A}\", text = \"\" }",
+        &[("A", "hosts")],
+        "the step `x` puts something at `/etc/hosts`, where every container has a file of its own",
+    );
     case("needs = [\"NONE\"]\npackages = [\"six\"]", &[], "");
     case("packages = [\"six>1\"]", &[], "package six>1");
     case(
