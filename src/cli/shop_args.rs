@@ -64,14 +64,11 @@ impl ShopArgs {
         index: &IndexArgs,
         events: Events,
     ) -> Result<Arc<Workshop>, CliError> {
-        let workshop = match (self.python(), std::env::var_os(BASE_PYTHON)) {
-            (Some(python), _) => self.open_with(python, global, index, events)?,
-            // This is a base that says so.
-            (None, Some(python)) if !python.is_empty() => {
-                self.open_with(Path::new(&python), global, index, events)?
-            }
-            (None, _) => self.open_with(Path::new(PYTHON), global, index, events)?,
-        };
+        // In a base that names one.
+        let base = std::env::var_os(BASE_PYTHON).filter(|python| !python.is_empty());
+        let python = self.python().or(base.as_deref().map(Path::new));
+        let workshop =
+            self.open_with(python.unwrap_or(Path::new(PYTHON)), global, index, events)?;
         workshop.bench.ready()?;
         Ok(workshop)
     }

@@ -32,7 +32,7 @@ use crate::service::facts::{Found, RootFacts};
 use crate::service::node::Node;
 use crate::service::node_layer;
 use crate::service::prefix::PrefixError;
-use crate::service::project_account::ENVIRONMENT;
+use crate::service::project_account::{ENVIRONMENT, environment};
 use crate::service::root::difference::Difference;
 use crate::service::root::leftovers::Leftovers;
 use crate::service::root::run::Root;
@@ -282,10 +282,10 @@ fn directories(layer: &TreeLayer) -> impl Iterator<Item = SafePath> {
 
 /// Where the environment stands in layers upon a root of which these `facts` are known.
 fn environment_place(facts: &RootFacts) -> Result<SafePath, PipelineError> {
-    let place = ENVIRONMENT.parse().expect("a fixed path");
     let prefix = || Path::new("/").join(ENVIRONMENT);
-    let place =
-        facts.place(&place).map_err(|source| PrefixError::Look { prefix: prefix(), source })?;
+    let place = facts
+        .place(&environment())
+        .map_err(|source| PrefixError::Look { prefix: prefix(), source })?;
     match facts.at(&place) {
         Some(Found::Link(_)) => Err(PrefixError::Link { prefix: prefix() }.into()),
         Some(Found::File) => Err(PrefixError::Exists { prefix: prefix() }.into()),

@@ -27,9 +27,8 @@ use crate::resolve::resolution::{Resolution, resolve};
 use crate::service::environment::Installation;
 use crate::service::image_info::LOCK;
 use crate::service::present::Present;
-use crate::service::project_account::ENVIRONMENT;
+use crate::service::project_account::environment;
 use crate::vocab::requirement::{PackageName, Requirement};
-use crate::vocab::safe_path::SafePath;
 use crate::vocab::target::Target;
 use crate::wheel::direct_url::DirectUrl;
 
@@ -66,14 +65,6 @@ pub struct Wants {
     pub build_constraints: Vec<Requirement>,
 }
 
-impl Wants {
-    /// Where the projects come from that do not come from the set.
-    pub fn sources(&self) -> impl Iterator<Item = &ProjectSource> {
-        let projects = std::iter::once(&self.project).chain(&self.extra);
-        projects.filter_map(|project| project.source.as_ref())
-    }
-}
-
 /// A service, resolved; its wheels are here.
 #[derive(Debug, Clone)]
 pub struct Composed {
@@ -92,10 +83,16 @@ pub struct Composed {
 }
 
 impl Wants {
+    /// Where the projects come from that do not come from the set.
+    pub fn sources(&self) -> impl Iterator<Item = &ProjectSource> {
+        let projects = std::iter::once(&self.project).chain(&self.extra);
+        projects.filter_map(|project| project.source.as_ref())
+    }
+
     /// Whether a project is to be built, or taken from elsewhere than the set.
     #[must_use]
     pub fn has_source(&self) -> bool {
-        std::iter::once(&self.project).chain(&self.extra).any(|project| project.source.is_some())
+        self.sources().next().is_some()
     }
 }
 
@@ -248,7 +245,7 @@ impl Composed {
         events: &Events,
     ) -> Result<Self, PipelineError> {
         let Some(present) = present else { return Ok(self) };
-        let prefix: SafePath = ENVIRONMENT.parse().expect("a fixed path");
+        let prefix = environment();
         let mut present = present.suitable(&prefix, minor)?;
         if let Some(text) = &present.lock
             && let Err(error) = Lock::from_pylock(&format!("/{LOCK}"), text)

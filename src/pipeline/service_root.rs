@@ -30,7 +30,7 @@ use crate::service::packages::name::PackageName;
 use crate::service::packages::{Changed, Packages, PackagesError};
 use crate::service::prefix::{Existing, Prefix, PrefixError};
 use crate::service::present::Present;
-use crate::service::project_account::ENVIRONMENT;
+use crate::service::project_account::{ENVIRONMENT, environment};
 use crate::service::root::difference::Difference;
 use crate::service::root::leftovers::Leftovers;
 use crate::service::root::run::Root;
@@ -226,16 +226,15 @@ pub async fn service_root(
     let skeleton = skeleton(&spec.name, spec.account.as_ref(), &before, &plan)?;
     ground.lend(&tools(&spec.wants, &plan), &workshop.events).await?;
     workshop.events.stage(Stage::Resolve, None);
-    let unbuilt = match spec.wants.sources().next() {
-        Some(_) => Some(ground.look().await?),
-        None => None,
+    let unbuilt = match spec.wants.has_source() {
+        true => Some(ground.look().await?),
+        false => None,
     };
     let set = OpenSet::open(&workshop, &wheels, &constraints, workshop.target()).await?;
     let composed = set.compose(&workshop, &ground.site.wants).await?;
     let present = blocking(|| {
-        let place = ENVIRONMENT.parse().expect("a fixed path");
         let prefix = prefix();
-        Ok(Present::read(Path::new("/"), &place)
+        Ok(Present::read(Path::new("/"), &environment())
             .map_err(|source| PrefixError::Look { prefix, source })?)
     });
     let minor = workshop.target().minor();

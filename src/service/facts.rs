@@ -15,7 +15,7 @@ use crate::vocab::safe_path::SafePath;
 use super::account::{AccountError, AccountFiles};
 use super::node::{self, Node, NodeKind};
 use super::present::Present;
-use super::project_account::ENVIRONMENT;
+use super::project_account::environment;
 use super::rooted::resolve_parent;
 
 /// The files that say who the users are.
@@ -74,8 +74,8 @@ impl RootFacts {
             *file = found.and_then(File::of);
         }
         facts.look(root, "")?;
-        facts.environment = Present::read(root, &fixed(ENVIRONMENT))
-            .map_err(|source| AccountError::Look { source })?;
+        facts.environment =
+            Present::read(root, &environment()).map_err(|source| AccountError::Look { source })?;
         Ok(facts)
     }
 

@@ -12,6 +12,12 @@ use super::node::Node;
 /// Where the Python environment of a service is, below the root.
 pub const ENVIRONMENT: &str = "var/lib/openstack";
 
+/// The same as a path below a root.
+#[must_use]
+pub fn environment() -> SafePath {
+    fixed(ENVIRONMENT)
+}
+
 /// The numbers of user and group when none are asked for.
 pub const DEFAULT_ID: &str = "42424";
 
@@ -68,7 +74,7 @@ pub fn directories(project: &AccountName, ids: Ids) -> Vec<Node> {
         Node::directory(fixed(&format!("{parent}/{project}"))).owned_by(ids.uid, ids.gid)
     });
     let mut nodes = Vec::from(own);
-    nodes.push(Node::directory(fixed(ENVIRONMENT)));
+    nodes.push(Node::directory(environment()));
     nodes
 }
 

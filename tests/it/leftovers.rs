@@ -30,6 +30,15 @@ fn changed(base: &Listing, root: &Listing) -> String {
     lines.join("\n")
 }
 
+/// What both ways have changed in a base, in which the container was as it was `before`: the same.
+#[track_caller]
+fn changed_by_both(world: &World, before: &Listing, container: &Container<'_>) -> String {
+    let assembled = listing(&unpacked(world, "image", "x", "assembled"));
+    let installed = listing(&container.dir);
+    assert_same(&assembled, installed.clone());
+    changed(before, &installed)
+}
+
 #[test]
 fn what_steps_leave_behind_goes_in_both_ways() {
     let Some(world) = world() else { return };
@@ -53,7 +62,6 @@ fn what_steps_leave_behind_goes_in_both_ways() {
          --from docker-archive:base.tar",
     );
     world.run(build.env("SOURCE_DATE_EPOCH", "86400")).good();
-    let assembled = listing(&unpacked(&world, "image", "x", "assembled"));
     let base = BaseMaker::new().unwrap();
     let mut container = container(&world, "root", &base).with("SOURCE_DATE_EPOCH", "86400");
     let before = listing(&container.dir);
@@ -63,9 +71,7 @@ fn what_steps_leave_behind_goes_in_both_ways() {
     container.install("keystone --steps /steps").good();
     assert_eq!(world.read("cache/of-before") + &world.read("cache/file"), "mineit\n");
     fs::remove_dir(container.dir.join("tmp/deep")).unwrap();
-    let installed = listing(&container.dir);
-    assert_same(&assembled, installed.clone());
-    insta::assert_snapshot!(changed(&before, &installed), @r"
+    insta::assert_snapshot!(changed_by_both(&world, &before, &container), @r"
     + etc/group
     + etc/passwd
     + etc/shadow
@@ -99,13 +105,10 @@ fn what_a_step_names_stays_though_commands_leave_things_there() {
     }
     world.write("steps/keystone.toml", text);
     build(&world, "keystone -o oci:image:x --steps steps").good();
-    let assembled = listing(&unpacked(&world, "image", "x", "assembled"));
     let container = container(&world, "root", &BaseMaker::new().unwrap());
     let before = listing(&container.dir);
     container.install("keystone --steps /steps").good();
-    let installed = listing(&container.dir);
-    assert_same(&assembled, installed.clone());
-    insta::assert_snapshot!(changed(&before, &installed), @r"
+    insta::assert_snapshot!(changed_by_both(&world, &before, &container), @r"
     + etc/group
     + etc/passwd
     + etc/shadow
@@ -150,13 +153,10 @@ fn what_package_managers_leave_behind_goes_in_both_ways() {
     );
     base.write(&world.path("base.tar"));
     build(&world, "keystone -o oci:image:x").good();
-    let assembled = listing(&unpacked(&world, "image", "x", "assembled"));
     let container = Container::new(&world, "root", &base);
     let before = listing(&container.dir);
     container.install("keystone").good();
-    let installed = listing(&container.dir);
-    assert_same(&assembled, installed.clone());
-    insta::assert_snapshot!(changed(&before, &installed), @r"
+    insta::assert_snapshot!(changed_by_both(&world, &before, &container), @r"
     + etc/group
     + etc/passwd
     + etc/shadow

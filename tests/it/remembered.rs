@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use crate::build_service::{Image, build, world};
@@ -95,15 +94,7 @@ fn packages_of_long_ago_are_told() {
 #[test]
 fn trees_of_steps_are_fetched_once() {
     let Some(world) = world() else { return };
-    let git = |words: &[&str]| {
-        let mut command = Command::new("git");
-        world.surround(&mut command);
-        command.current_dir(world.path("pages"));
-        command.args(["-c", "user.name=x", "-c", "user.email=x@example.org"]).args(words);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{words:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
+    let git = |words: &[&str]| world.git("pages", words);
     world.write("pages/first.html", "first");
     git(&["init", "-q", "-b", "main"]);
     git(&["add", "."]);

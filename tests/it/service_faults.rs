@@ -172,15 +172,7 @@ fn every_kind_of_source_is_taken() {
     world.tree("source", &source);
     world.write("keystone-31.0.tar.gz", source.bytes());
     world.tree("extra", &SdistMaker::new("glance", "34.0"));
-    let git = |words: &[&str]| {
-        let mut command = Command::new("git");
-        world.surround(&mut command);
-        command.current_dir(world.path("source"));
-        command.args(["-c", "user.name=x", "-c", "user.email=x@example.org"]).args(words);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{words:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
+    let git = |words: &[&str]| world.git("source", words);
     git(&["init", "-q", "-b", "master"]);
     git(&["add", "."]);
     git(&["commit", "-qm", "x"]);

@@ -132,6 +132,18 @@ impl World {
         command
     }
 
+    /// What git says when it is run in the directory `dir`, as somebody.
+    #[track_caller]
+    pub fn git(&self, dir: &str, words: &[&str]) -> String {
+        let mut command = Command::new("git");
+        self.surround(&mut command);
+        command.current_dir(self.path(dir));
+        command.args(["-c", "user.name=x", "-c", "user.email=x@example.org"]).args(words);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     /// Gives a command this world's store and index, and nothing of the user's environment.
     pub fn surround(&self, command: &mut Command) {
         command
